@@ -133,7 +133,7 @@ def _struck(spec, strike):
     held = {o:getattr(learn,o) for o in ('loss_func','model','dls')}
     mem = [o.clone() for o in _loader_tensors(learn.dls)]
     try:
-        getattr(learn, spec.fit)(1, spec.lr, cbs=strike, **spec.fit_kw)
+        getattr(learn, spec.fit)(1, learn.lr, cbs=strike, **spec.fit_kw)
     except type(strike._exc) as e: assert e is strike._exc or 'Exception occured' in str(e), f'another exception came out: {e!r}'
     except IndexError: pass # how fastai reports an exception without arguments
     else: assert False, f'{type(strike._exc).__name__} at {strike._at} was swallowed'
@@ -245,7 +245,7 @@ def _refusing(module):
     "A pickle module that cannot find anything in `module`, as on a machine where it is not installed"
     class Unpickler(pickle.Unpickler):
         def find_class(self, mod, name):
-            if mod.split('.')[0]==module: raise ModuleNotFoundError(f"No module named '{module}' (wanted for {mod}.{name})")
+            if mod.split('.')[0]==module: raise AssertionError(f'the export holds {mod}.{name}, which a machine without this package has not')
             return super().find_class(mod, name)
     return types.SimpleNamespace(Unpickler=Unpickler, load=lambda f, **kw: Unpickler(f, **kw).load(), loads=pickle.loads, __name__='pickle')
 

@@ -29,6 +29,7 @@ def describe(
     if isinstance(o, partial):
         args = [describe(a) for a in o.args] + [f'{k}={describe(v)}' for k,v in o.keywords.items()]
         return f"{describe(o.func)}({', '.join(args)})"
+    if isinstance(o, str): return o
     if isinstance(o, torch.Tensor): return f'tensor{list(o.shape)}:{_crc(o.detach().cpu().numpy())}'
     if isinstance(o, np.ndarray): return f'array{list(o.shape)}:{_crc(o)}'
     if isinstance(o, DataLoaders): return f"DataLoaders({' + '.join(str(len(dl.dataset)) for dl in o.loaders)} items, bs {o.bs})"
@@ -93,7 +94,7 @@ class Spec:
     edits:tuple = () # Functions `model -> model`, applied in order before the optimizer exists
     loss_func:object = None # The user's own loss; None: that of the data
     opt_func:object = Adam # As for `Learner`
-    lr:object = 1e-3 # Peak learning rate, a float or a slice
+    lr:object = 1e-3 # Peak learning rate: a float, a slice, or a function of the `DataLoaders` that gives one
     wd:object = None # Weight decay; None: that of `opt_func`
     fit:str = 'fit_one_cycle' # The `Learner` method that trains
     fit_kw:dict = field(default_factory=dict) # Further arguments of that method
@@ -135,7 +136,13 @@ def learner(self:Spec)->Learner: # Untrained
     for edit in self.edits: model = ifnone(edit(model), model)
     seed_everything(self.seed, dls)
     kw = {} if self.loss_func is None else dict(loss_func=self.loss_func)
-    return Learner(dls, model, opt_func=self.opt_func, lr=self.lr, wd=self.wd, splitter=self.splitter, metrics=L(self.metrics), cbs=[o() for o in self.cbs], **kw)
+    lr = _plain_lr(self.lr(dls) if callable(self.lr) else self.lr)
+    return Learner(dls, model, opt_func=self.opt_func, lr=lr, wd=self.wd, splitter=self.splitter, metrics=L(self.metrics), cbs=[o() for o in self.cbs], **kw)
+
+def _plain_lr(lr):
+    "`lr` as plain floats: a subclass of float would get into checkpoints, which then do not load with `weights_only=True`"
+    if isinstance(lr, slice): return slice(_plain_lr(lr.start), _plain_lr(lr.stop))
+    return float(lr) if isinstance(lr, float) else lr
 
 def _n_out(dls):
     "Number of outputs that `dls` asks for"
@@ -156,7 +163,7 @@ def train(self:Spec,
 )->Learner: # Trained
     "Build the Learner, train it as the record says, return it"
     learn = learn or self.learner()
-    getattr(learn, self.fit)(self.n_epoch, self.lr, **self.fit_kw)
+    getattr(learn, self.fit)(self.n_epoch, learn.lr, **self.fit_kw)
     return learn
 
 @patch
@@ -286,7 +293,7 @@ def _repr_markdown_(self:Trick): return f'**`{self!r}`**: {self.doc}\n\n' + _md_
 
 # %% ../nbs/00_core.ipynb #12080125
 def as_trick(
-    o, # A `Trick`, the name of one, a callback (instance, class or partial), or an object that stands for a trick
+    o, # A `Trick`, the name of one, a callback (instance, class or partial), or an object that stands for a trick (it has `as_trick`, or was named in `trick(of=...)`)
 )->Trick:
     "The trick that `o` stands for"
     if isinstance(o, Trick): return o
@@ -294,8 +301,7 @@ def as_trick(
     for owner,t in _owners:
         if o is owner: return t
         if isinstance(owner, type) and type(o) is owner and isinstance(o, TrickCallback): return t(**o.given)
-    for owner,t in _owners:
-        if hasattr(owner, 'same_kind') and owner.same_kind(o): return Trick(lambda spec: t.apply(spec).copy(opt_func=o, tricks=spec.tricks), name=t.name, claims=t.claims)
+    if hasattr(o, 'as_trick'): return o.as_trick()
     if isinstance(o, Callback): return _cb_trick(type(o).__name__, o.fresh if isinstance(o, TrickCallback) else partial(deepcopy, o))
     if isinstance(o, type) and issubclass(o, Callback): return _cb_trick(o.__name__, o)
     if isinstance(o, partial) and isinstance(o.func, type) and issubclass(o.func, Callback): return _cb_trick(describe(o), o)
@@ -455,7 +461,7 @@ def _tidy(f):
         cbs = L(cbs).map(lambda o: o() if isinstance(o, type) and issubclass(o, TrickCallback) else o)
         ours = [o for o in [*self.cbs, *cbs] if hasattr(o, 'on_error')]
         was = {o:torch.is_autocast_enabled(o) for o in ('cpu','cuda')}
-        try: return f(self, n_epoch, lr=lr, wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)
+        try: return f(self, n_epoch, lr=_plain_lr(lr), wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)
         except BaseException:
             for o in ours: o.on_error(self)
             _leave_autocast(self, was)

@@ -20,7 +20,7 @@ def svg_figures():
     set_matplotlib_formats('svg', metadata={'Date': None})
 
 grey = '#8c8c8c' # the colour of every baseline
-_fixed = dict(baseline=grey, label_smoothing='#d1495b', mixup='#00798c', cutmix='#30638e', distill='#8f2d56', warmup_cos='#edae49', nag='#6a994e', no_bias_decay='#386641',
+_fixed = dict(baseline=grey, label_smoothing='#d1495b', mixup='#00798c', cutmix='#30638e', distill='#8f2d56', warmup_cosine='#e09f1f', warmup_cos='#e09f1f', nag='#6a994e', no_bias_decay='#386641',
               zero_gamma='#bc6c25', resnet_b='#a5a58d', resnet_c='#7f5539', resnet_d='#5e548e')
 
 def trick_color(
@@ -93,7 +93,7 @@ def fig_svg(
 )->str: # `<svg ...>...</svg>`
     "The figure as SVG text to put into HTML"
     b = io.StringIO()
-    with mpl.rc_context({'svg.hashsalt':'fastai_tricks', 'svg.fonttype':'none'}): fig.savefig(b, format='svg', bbox_inches='tight', metadata={'Date':None})
+    with mpl.rc_context({'svg.hashsalt':'fastai_tricks', 'svg.fonttype':'none'}): fig.savefig(b, format='svg', bbox_inches='tight', metadata=dict.fromkeys(('Date','Creator','Format','Type')))
     plt.close(fig)
     s = b.getvalue()
     return s[s.index('<svg'):]
