@@ -1,0 +1,77 @@
+"The command line as people meet it: mistakes, Ctrl-C, a kill, several processes"
+import csv, os, shutil, signal, subprocess, sys, time
+from pathlib import Path
+import pytest
+
+cli = [sys.executable, '-c', 'import sys; from fastai_tricks.cli import main; sys.exit(main())']
+env = {**os.environ, 'PYTHONWARNINGS':'ignore'}
+
+def run(*args, cwd=None): return subprocess.run([*cli, *map(str,args)], capture_output=True, text=True, timeout=300, env=env, cwd=cwd)
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    from PIL import Image
+    from fastai_tricks.data import tiny_arrays
+    d,a = tmp_path_factory.mktemp('data')/'pictures',tiny_arrays()
+    for i in range(240):
+        f = d/str(a['train_y'][i]%2)/f'{i}.png'
+        f.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(a['train_x'][i]).save(f)
+    return d
+
+def rows(out):
+    with (out/'runs.csv').open(newline='') as f: return list(csv.DictReader(f))
+
+def test_help_is_quick_to_import():
+    r = run('ablate','--help')
+    assert r.returncode==0 and 'examples:' in r.stdout
+    code = "import sys; from fastai_tricks.cli import parser; parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code]).returncode==0
+
+def test_mistakes_get_one_line_and_leave_nothing(pictures, tmp_path):
+    one,bad,void = tmp_path/'one',tmp_path/'bad',tmp_path/'void'
+    shutil.copytree(pictures/'0', one/'0')
+    shutil.copytree(pictures, bad)
+    (bad/'0'/'zz.png').write_bytes(b'not a picture')
+    void.mkdir()
+    cases = [(['--tricks','mixupp'], 'Near: mixup'), (['--data',tmp_path/'none'], 'no folder'), (['--data',void], 'no picture'), (['--data',one], 'one class only'),
+             (['--data',bad], 'zz.png'), (['--seeds','0'], 'at least 1'), (['--data',pictures,'--out','/dev/null/x'], 'Cannot write')]
+    for args,words in cases:
+        out = [] if '--out' in args else ['--out', tmp_path/'out']
+        r = run('ablate', *args, *out, cwd=tmp_path)
+        assert r.returncode==2, (args, r.stderr)
+        assert r.stderr.count('\n')==1 and words in r.stderr, (args, r.stderr)
+        assert not (tmp_path/'out').exists(), args
+
+def command(pictures, out): return ['ablate','--data',pictures,'--size','32','--tricks','warmup_cosine','label_smoothing','--seeds','3','--epochs','6','--jobs','2','--out',out]
+
+def start(pictures, out, n=2):
+    "Start the command and wait until `n` runs are on disk"
+    p = subprocess.Popen([*cli, *map(str, command(pictures, out))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    t0 = time.time()
+    while time.time()-t0<120 and p.poll() is None:
+        if (out/'runs.csv').exists() and len(rows(out))>=n: return p
+        time.sleep(.05)
+    raise AssertionError(f'no run finished: {p.communicate()}')
+
+def test_stopped_runs_are_kept_and_the_rest_is_done_later(pictures, tmp_path):
+    out = tmp_path/'out'
+    p = start(pictures, out)
+    os.killpg(p.pid, signal.SIGINT) # as a terminal does: the whole group
+    said,err = p.communicate(timeout=60)
+    kept = {o['key'] for o in rows(out)}
+    assert p.returncode==130 and 2<=len(kept)<9, (p.returncode, len(kept), err[-500:])
+    assert 'Traceback' not in err, err[-2000:]
+    assert f'{len(kept)} of 9 runs are done' in said
+    p = start(pictures, out, len(kept)+1)
+    os.killpg(p.pid, signal.SIGKILL)
+    p.communicate()
+    kept2 = [o['key'] for o in rows(out)]
+    assert kept < set(kept2) and len(kept2)<9
+    r = run(*command(pictures, out))
+    assert r.returncode==0, r.stderr
+    keys = [o['key'] for o in rows(out)]
+    assert keys[:len(kept2)]==kept2 and len(keys)==len(set(keys))==9 # what was there stands, what was missing came once
+    for o in ('report.html','plot.png'): assert (out/o).stat().st_size>5000
+    once = run(*command(pictures, tmp_path/'once'))
+    assert {(o['arm'],o['seed'],o['accuracy']) for o in rows(tmp_path/'once')}=={(o['arm'],o['seed'],o['accuracy']) for o in rows(out)} # a stop changes no number
