@@ -79,7 +79,7 @@ def show_effects(
     ax.axvline(0, color=grey, lw=1.5)
     for i,o in enumerate(rows):
         faint = o['verdict']=='no evidence'
-        ax.scatter(o['dots'], [i]*len(o['dots']), s=14, color=o['color'], alpha=.45, lw=0)
+        ax.scatter(o['dots'], [i-.22]*len(o['dots']), s=16, color=o['color'], alpha=.6, lw=0)
         ax.plot([o['lo'],o['hi']], [i,i], color=o['color'], lw=2.2, alpha=.55 if faint else 1, solid_capstyle='butt')
         ax.scatter([o['diff']], [i], s=46, color='white' if faint else o['color'], edgecolor=o['color'], zorder=3)
         ax.annotate(o['verdict'], (1.01, i), xycoords=('axes fraction','data'), va='center', fontsize=9, color=grey if faint else o['color'], annotation_clip=False)
