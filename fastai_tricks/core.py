@@ -474,7 +474,7 @@ def _without_ours(f):
     @functools.wraps(f)
     def export(self, *args, **kwargs):
         cbs,ours = self.cbs,[o for o in self.cbs if isinstance(o, TrickCallback)]
-        names = [k for k,v in self.__dict__.items() if any(v is o for o in ours)]
+        names = [k for k,v in self.__dict__.items() if any(v is o for o in ours) or k=='arch' and getattr(v, '__module__', '').startswith('fastai_tricks.')] # `vision_learner` notes its builder
         held,tok = {k:self.__dict__.pop(k) for k in names},_exporting.set(True)
         self.cbs = L(o for o in cbs if not any(o is p for p in ours))
         try: return f(self, *args, **kwargs)
