@@ -6,7 +6,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/core.html.md"""
 
 # %% auto #0
 __all__ = ['tricks', 'NoEffectWarning', 'describe', 'build_model', 'seed_everything', 'Spec', 'Trick', 'trick', 'effects',
-           'as_trick', 'Bag', 'bag', 'Diff', 'TrickCallback']
+           'as_trick', 'Bag', 'bag', 'Diff', 'TrickCallback', 'AMP']
 
 # %% ../nbs/00_core.ipynb #9f6bea7d
 import dataclasses, difflib, hashlib, inspect, random, warnings, zlib
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fastai.basics import *
-from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.fp16 import AMPMode, MixedPrecision
 import fastai.callback.schedule # `fit_one_cycle`
 
 # %% ../nbs/00_core.ipynb #5477af05
@@ -474,7 +474,7 @@ def _without_ours(f):
     @functools.wraps(f)
     def export(self, *args, **kwargs):
         cbs,ours = self.cbs,[o for o in self.cbs if isinstance(o, TrickCallback)]
-        names = [k for k,v in self.__dict__.items() if any(v is o for o in ours) or k=='arch' and getattr(v, '__module__', '').startswith('fastai_tricks.')] # `vision_learner` notes its builder
+        names = [k for k,v in self.__dict__.items() if any(v is o for o in ours)]
         held,tok = {k:self.__dict__.pop(k) for k in names},_exporting.set(True)
         self.cbs = L(o for o in cbs if not any(o is p for p in ours))
         try: return f(self, *args, **kwargs)
@@ -487,3 +487,13 @@ def _without_ours(f):
 
 Learner.fit    = _tidy(getattr(Learner.fit, '_plain', Learner.fit))
 Learner.export = _without_ours(getattr(Learner.export, '_plain', Learner.export))
+
+# %% ../nbs/00_core.ipynb #d93034bb
+class AMP(MixedPrecision):
+    "fastai's `MixedPrecision` on the device of the Learner: 'fp16' with loss scaling, or 'bf16'"
+    name = 'mixed_precision'
+    def before_fit(self):
+        kind = (getattr(self.dls, 'device', None) or torch.device('cpu')).type
+        dtype = torch.bfloat16 if self.amp_mode==AMPMode.BF16 else torch.float16
+        self.kwargs['enabled'] = dtype==torch.float16 # bf16 has the range of fp32 and needs no scaling
+        self.autocast,self.learn.scaler,self.scales = torch.autocast(kind, dtype=dtype),torch.amp.GradScaler(kind, **self.kwargs),L()
