@@ -74,8 +74,11 @@ class Mixer(TargetCallback):
                                  f"Pass `lam='batch'` to `{type(self).__name__}`, which is exact for every loss.")
 
     def _make(self):
-        self.learn.xb,targets = self.blend(self.learn.xb, tuple(map(_plain, self.learn.yb)), self._rng)
-        return dict(targets=targets)
+        yb = tuple(map(_plain, self.learn.yb))
+        self.learn.xb,mixed = self.blend(self.learn.xb, (*yb,torch.arange(find_bs(yb), device=self.learn.xb[0].device)), self._rng) # the item's place goes along as a further label
+        targets,items = [(lam,y[:-1]) for lam,y in mixed],[(lam,y[-1]) for lam,y in mixed]
+        if all(a is b for _,y in targets[1:] for a,b in zip(targets[0][1], y)): targets = [(1.,targets[0][1])] # the labels are the same for all, as pasted masks are
+        return dict(targets=targets, items=items)
 
     def after_loss(self):
         if self._part is not None and not self._tried and self._per_sample(): self._try_items()
