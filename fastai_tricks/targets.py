@@ -131,6 +131,7 @@ def target_loss(
     targets:list=None, # Pairs of weight and labels, the weight a float or a tensor with one for each item; None: `yb` alone
     hard:float=1., # Weight of the labels; 0: leave them out
     terms:list=(), # Functions of `pred` that give further losses
+    log:dict=None, # Gets the value of the first sum as `log['hard']`
 )->Tensor: # The loss to optimise
     "hard * sum(weight * loss(pred, labels)) + sum(terms)"
     o,res = _Loss(loss_func),[]
@@ -139,7 +140,10 @@ def target_loss(
             l = _per_item(o, pred, y, smooth)
             res.append(hard*(l*lam[:,None]).sum()/_divisor(o, yb[0], l.numel()))
         else: res.append(hard*lam*(loss_func(pred, *y) if smooth is None else _smoothed(o, pred, y, *smooth)))
-    return sum([f(pred) for f in terms] + res[1:], res[0]) if res else sum(f(pred) for f in terms)
+    if res: res = [sum(res[1:], res[0])]
+    if log is not None: log['hard'] = res[0].detach() if res else 0.
+    res += [f(pred) for f in terms]
+    return sum(res[1:], res[0])
 
 # %% ../nbs/30_targets.ipynb #2c0e59f4
 class TargetCallback(TrickCallback):
@@ -150,7 +154,8 @@ class TargetCallback(TrickCallback):
         self._part,self._added = None,[]
 
     def _make(self):
-        "The part of this batch: arguments of `target_loss`, or None"
+        "The part of this batch: arguments of `target_loss`, or None. `terms` also get `targets` and `items`, what was mixed with what weight"
+    def _told(self, log): "The value of the labels' part of the loss, as `log['hard']`"
 
     def _fellows(self): return [o for o in self.learn.cbs.sorted('order') if isinstance(o, TargetCallback)]
 
@@ -175,13 +180,16 @@ class TargetCallback(TrickCallback):
         on = [o for o in self._fellows() if o._part is not None]
         if not on or on[0] is not self or not len(self.learn.yb): return
         pred,yb = _plain(self.learn.pred),tuple(map(_plain, self.learn.yb))
-        kw = dict(hard=1., terms=[])
+        kw,items,log = dict(hard=1., terms=[], targets=[(1.,yb)]),[(1.,None)],{}
         for o in on:
             part = dict(o._part)
             kw['hard'] *= part.pop('hard', 1.)
             kw['terms'] += part.pop('terms', [])
+            items = part.pop('items', items)
             kw.update(part)
-        loss = target_loss(self.learn.loss_func, pred, yb, **kw)
+        kw['terms'] = [partial(f, targets=kw['targets'], items=items) for f in kw['terms']]
+        loss = target_loss(self.learn.loss_func, pred, yb, log=log, **kw)
+        for o in on: o._told(log)
         if self._added: loss = loss + (self.learn.loss_grad - self.learn.loss_func(pred, *yb))
         self.learn.loss_grad = loss
         self.learn.loss = loss.clone() # accumulation divides `loss_grad` in place
