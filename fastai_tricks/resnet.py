@@ -37,7 +37,7 @@ def _conv_like(conv, n_in, n_out, stride):
     w = conv.weight
     res = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False, device=w.device, dtype=w.dtype).train(conv.training)
     nn.init.kaiming_normal_(res.weight, mode='fan_out', nonlinearity='relu')
-    if w.is_contiguous(memory_format=torch.channels_last) and not w.is_contiguous(): res = res.to(memory_format=torch.channels_last)
+    if w.stride(1)==1 and w.shape[-1]>1: res = res.to(memory_format=torch.channels_last)
     res.weight.requires_grad_(w.requires_grad)
     return res
 
