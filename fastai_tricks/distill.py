@@ -180,11 +180,11 @@ class Distill(TargetCallback):
         if features and isinstance(self.teacher, Path): raise ValueError("A folder of answers holds no features. Give the teacher itself for `features`.")
         self.T,self.hard,self.soft,self.kind,self.alpha,self.beta,self.features,self.hint = T,hard,soft,kind,alpha,beta,dict(features or {}),hint
         self._lr,self._modes,self._hooks,self._seen,self._proj,self._opt = lr,[],[],{},{},None
-        self._asleep,self._ready,self._cache,self._metrics = True,False,None,[]
+        self._asleep,self._ready,self._cache,self._columns = True,False,None,[]
         self._hards,self._softs,self._hints,self._cancelled = [],[],[],False
 
     @property
-    def model(self): return None if isinstance(self.teacher, Path) else self.teacher.model # the teacher's: the Learner's would be `self.learn.model`
+    def _net(self): return None if isinstance(self.teacher, Path) else self.teacher.model
 
 # %% ../nbs/33_distill.ipynb #f27aecc9
 @patch
@@ -201,20 +201,20 @@ def before_fit(self:Distill):
     else: self._wake()
     self._hards,self._softs,self._hints = [],[],[]
     names = [('hard_loss',lambda: _mean(self._hards)), ('soft_loss',lambda: _mean(self._softs))] + ([('hint_loss',lambda: _mean(self._hints))] if self.features else [])
-    self._metrics = [ValueMetric(f, nm) for nm,f in names]
-    self.learn.metrics = self.learn.metrics + self._metrics # columns of the log for this fit
+    self._columns = [ValueMetric(f, nm) for nm,f in names]
+    self.learn.metrics = self.learn.metrics + self._columns # columns of the log for this fit
 
 @patch
 def _wake(self:Distill):
     "Put the teacher where it is needed, in eval mode, with hooks"
-    if self.model is self.learn.model: raise ValueError("The teacher is the student itself. Give a trained copy: `Distill(deepcopy(learn.model))`.")
+    if self._net is self.learn.model: raise ValueError("The teacher is the student itself. Give a trained copy: `Distill(deepcopy(learn.model))`.")
     mine = getattr(self.learn.dls, 'vocab', None)
     if self.teacher.vocab and mine is not None and not isinstance(first(mine), (list,L)) and list(map(str, mine))!=self.teacher.vocab:
         raise ValueError(f"The teacher knows {len(self.teacher.vocab)} classes ({', '.join(self.teacher.vocab[:4])}, ...), the data have {len(mine)} ({', '.join(map(str, mine[:4]))}, ...). They must be the same in the same order.")
-    self._modes = [(o, o.training) for o in self.model.modules()]
-    self.model.to(self.teacher.device or getattr(self.learn.dls, 'device', None) or default_device()).eval()
+    self._modes = [(o, o.training) for o in self._net.modules()]
+    self._net.to(self.teacher.device or getattr(self.learn.dls, 'device', None) or default_device()).eval()
     for s,t in self.features.items():
-        for who,net,nm in (('student',self.learn.model,s), ('teacher',self.model,t)):
+        for who,net,nm in (('student',self.learn.model,s), ('teacher',self._net,t)):
             layers = dict(net.named_modules())
             if nm not in layers: raise ValueError(f"The {who} has no layer `{nm}`. Near: {', '.join(difflib.get_close_matches(nm, layers, 4)) or ', '.join(list(layers)[1:5])}.")
             self._hooks.append(layers[nm].register_forward_hook(partial(self._keep, (who,nm))))
@@ -228,8 +228,8 @@ def _rest(self:Distill, learn):
     "Leave teacher, hooks and the log's columns as they were"
     for o in self._hooks: o.remove()
     for m,mode in self._modes: m.training = mode
-    if learn is not None and self._metrics: learn.metrics = L(o for o in learn.metrics if not any(o is m for m in self._metrics))
-    self._hooks,self._modes,self._metrics,self._cache = [],[],[],None
+    if learn is not None and self._columns: learn.metrics = L(o for o in learn.metrics if not any(o is m for m in self._columns))
+    self._hooks,self._modes,self._columns,self._cache = [],[],[],None
     self._seen.clear()
     for o in self._proj.values(): o.zero_grad()
 
@@ -255,9 +255,9 @@ def _make(self:Distill):
 @patch
 def _compare(self:Distill):
     self._ready,xb = True,self.learn.xb
-    if not self._cache and _width(self.learn.model)==_width(self.model)!=None: return # a later surprise is caught in `_term`
+    if not self._cache and _width(self.learn.model)==_width(self._net)!=None: return # a later surprise is caught in `_term`
     s = _answer_shape(self.learn.model, xb)
-    t = (len(xb[0]),*self._cache.shape) if self._cache else _answer_shape(self.model, xb)
+    t = (len(xb[0]),*self._cache.shape) if self._cache else _answer_shape(self._net, xb)
     if self.soft and s and t and s!=t: raise ValueError(_unlike(s, t))
 
 @patch
