@@ -117,7 +117,8 @@ def _n_hooks(model): return sum(len(getattr(m, o)) for m in model.modules() for 
 
 def _state(learn, mine=()):
     "What must be alike in a Learner that a trick was in and one that it was not; `mine` are names of the trick's callbacks"
-    return dict(attributes=sorted(o for o in learn.__dict__ if o not in mine), callbacks=[type(o).__name__ for o in learn.cbs if o.name not in mine],
+    return dict(attributes=sorted(o for o in learn.__dict__ if o not in mine and o!='scaler'), # fastai's own `MixedPrecision` leaves that one
+        callbacks=[type(o).__name__ for o in learn.cbs if o.name not in mine],
         hooks=_n_hooks(learn.model), modes=[m.training for m in learn.model.modules()],
         autocast=[torch.is_autocast_enabled(o) for o in ('cpu','cuda')], run=[cb.run for cb in learn.cbs if cb.name not in mine])
 
@@ -141,7 +142,7 @@ def law_no_trace(t, base, **kw):
     spec,n = t.apply(base),0
     same_arch = spec.arch is base.arch and not spec.edits
     excs = [KeyboardInterrupt('stop'), RuntimeError('CUDA out of memory'), ValueError('bad batch')]
-    for amp in (None, partial(AMP, 'bf16')):
+    for amp in (None, *([] if 'bf16' in kw.get('skip', ()) else [partial(AMP, 'bf16')])):
         for i,ev in enumerate(_strikes if amp is None else _per_batch[:3]):
             for order in (-1000, 1000):
                 exc = excs[(i+(order>0))%3]
@@ -163,12 +164,14 @@ def law_no_trace(t, base, **kw):
 
 # %% ../nbs/03_check.ipynb #6d73fb07
 def _valid_loss(learn):
-    "The user's loss over the validation set, by hand"
+    "The user's loss over the validation set, by hand, in the precision of the Learner"
     learn.model.eval()
     tot = n = 0
-    with torch.no_grad():
+    amp = first(o for o in learn.cbs if isinstance(o, MixedPrecision))
+    dtype = None if amp is None else torch.bfloat16 if amp.amp_mode==AMPMode.BF16 else torch.float16
+    with torch.no_grad(), torch.autocast(learn.dls.valid.device.type if learn.dls.valid.device else 'cpu', dtype=dtype, enabled=amp is not None):
         for xb,yb in learn.dls.valid:
-            tot += float(learn.loss_func(learn.model(cast(xb, Tensor)), cast(yb, Tensor)))*len(xb)
+            tot += float(learn.loss_func(learn.model(cast(xb, Tensor)).float(), cast(yb, Tensor)))*len(xb)
             n += len(xb)
     return tot/n
 
@@ -228,9 +231,8 @@ def _beside(nm, spec):
     moved = [not torch.equal(a, b) for a,b in zip(before, after)]
     assert any(moved), 'nothing was learned'
     if nm=='frozen': assert not moved[0], 'a frozen weight moved'
-    if nm not in ('bf16','fp16_skipped'): # those validate under autocast
-        logged,own = _logged(learn)['valid_loss'],_valid_loss(learn)
-        assert abs(logged-own)<=1e-5*max(1,abs(own)), f"valid_loss is {logged}, the user's own loss {own}"
+    logged,own = _logged(learn)['valid_loss'],_valid_loss(learn)
+    assert abs(logged-own)<=1e-5*max(1,abs(own)), f"valid_loss is {logged}, the user's own loss {own}"
 
 def _first_line(e): return str(e) if isinstance(e, AssertionError) else f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
 

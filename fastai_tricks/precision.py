@@ -59,7 +59,9 @@ def low_precision(spec,
 
 def _larger(dls, factor):
     dls = dls if isinstance(dls, DataLoaders) else dls()
-    return type(dls)(*[o.new(bs=o.bs*factor) for o in dls.loaders], path=dls.path, device=dls.device)
+    res = type(dls)(*[o.new(bs=o.bs*factor) for o in dls.loaders], path=dls.path, device=dls.device)
+    res.__dict__.update({k:v for k,v in dls.__dict__.items() if k not in res.__dict__}) # such as `c`, where it was set by hand
+    return res
 
 @trick(paper='He et al. 2018', section='3.1', touches='batch size; learning rate with `linear_scaling` or `nag`', claims='batch size', cost='fewer, longer steps: less time on a device with room, the same elsewhere', hurts='short runs, which are left with few steps')
 def large_batch(spec,
