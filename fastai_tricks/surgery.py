@@ -242,7 +242,7 @@ def resnet_d(spec):
     "A 2x2 mean before the 1x1 convolution of a shortcut that halves, and C"
     return spec.add(edits=to_resnet_d)
 
-def _zero_new(model):
+def _zero_gamma(model):
     "`zero_gamma` as an edit: says so if all gammas were 0 already"
     was = [float(o.weight.detach().abs().max()) for _,o in _last_norms(model)]
     zero_gamma(model)
@@ -252,4 +252,4 @@ def _zero_new(model):
 @trick(name='zero_gamma', paper=_paper, section='3.1', touches='initial weights: the last norm of each residual block', cost='none', hurts="has no effect on timm's ResNets, fastai's xresnets and ours, which start so; ruins a pretrained network, and refuses it", of=zero_gamma)
 def zero_gamma_start(spec):
     "Start every residual block as its shortcut"
-    return spec.add(edits=_zero_new)
+    return spec.add(edits=_zero_gamma)
