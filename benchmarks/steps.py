@@ -2,7 +2,7 @@
 
 Every round times each arm once, in an order drawn anew, so that whatever else the machine does falls on all of them. A ratio is taken within a round; the median over rounds and the
 quartiles are appended to benchmarks/results/steps.csv with the versions. fasterai is for this script only: `pip install --no-deps --target DIR fasterai==0.4.1`, then pass DIR."""
-import csv, os, platform, random, statistics, sys, time, warnings
+import csv, os, platform, random, statistics, sys, time, types, warnings
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,6 +27,7 @@ def arms(bs, where):
     "Name to a function that makes one step"
     import torch
     from fastai.vision.models.xresnet import xresnet50
+    from copy import deepcopy
     from fastai_tricks.distill import Distill
     from fastai_tricks.mixup import MixUp
     from fastai_tricks.targets import LabelSmoothing
@@ -34,13 +35,12 @@ def arms(bs, where):
     teacher = xresnet50(n_out=10).eval()
     cbs = dict(plain=[], mixed=[LabelSmoothing(.1), MixUp(.2)], distill=[Distill(teacher)])
     if where:
-        import types
         for nm in ('fasterai','fasterai.core','fasterai.distill'): # its packages import much that is not needed here: only the callback's files are loaded
             sys.modules[nm] = m = types.ModuleType(nm)
             m.__path__ = [str(Path(where)/nm.replace('.','/'))]
         from fasterai.distill.distillation_callback import KnowledgeDistillationCallback
         from fasterai.distill.losses import SoftTarget
-        cbs['fasterai'] = [KnowledgeDistillationCallback(deepcopy_eval(teacher), SoftTarget)]
+        cbs['fasterai'] = [KnowledgeDistillationCallback(deepcopy(teacher), SoftTarget)]
     res = {}
     for nm,cb in cbs.items():
         learn,b = learner(cb, bs)
@@ -51,20 +51,17 @@ def arms(bs, where):
         learn('before_epoch')
         learn('before_train')
         res[nm] = lambda learn=learn, b=b: (setattr(learn, 'pct_train', 0.), learn.one_batch(0, b))
-    x = res_x = learner([], bs)[1][0]
+    x = learner([], bs)[1][0]
     def forward():
         with torch.no_grad(): teacher(x)
     res['teacher'] = forward
     return res
 
-def deepcopy_eval(m):
-    from copy import deepcopy
-    return deepcopy(m).eval()
-
 def timed(f):
-    t = time.perf_counter()
+    "Seconds of this process, one thread on the CPU: what else the machine does is not counted"
+    t = time.process_time()
     f()
-    return time.perf_counter()-t
+    return time.process_time()-t
 
 def main(rounds=15, where=None, bs=32):
     warnings.simplefilter('ignore')
