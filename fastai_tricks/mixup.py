@@ -34,7 +34,7 @@ def mix(
     lam, # Weight of the item, 0 to 1: a float, or a tensor with one for each; its partner gets the rest
 )->Tensor: # A new tensor, of the type of `x`
     "lam * x + (1-lam) * x[perm] (Zhang et al. 2018, equation 1)"
-    if not x.is_floating_point(): raise ValueError(f"Only floating point tensors can be blended, got {x.dtype} of shape {list(x.shape)}: between two indices there is nothing. Blend what they are embedded to, or use no mixup.")
+    if not isinstance(x, Tensor) or not x.is_floating_point(): raise ValueError(f"Only floating point tensors can be blended, got {getattr(x,'dtype',type(x).__name__)} of shape {list(getattr(x,'shape',()))}: between two indices there is nothing. Blend what they are embedded to, or use no mixup.")
     o = _plain(x)
     if isinstance(lam, Tensor): lam = lam.to(o.device, o.dtype).view(-1, *[1]*(o.ndim-1))
     return torch.lerp(o[perm], o, lam).as_subclass(type(x))

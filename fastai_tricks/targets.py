@@ -221,6 +221,8 @@ class LabelSmoothing(TargetCallback):
         if o.kind in ('regression','unknown'):
             raise ValueError(f"`LabelSmoothing` shares a target among classes, and the loss is {describe(self.learn.loss_func)}. It needs cross entropy, focal loss or binary cross entropy, "
                              "of fastai, torch or timm. Leave `LabelSmoothing` out, or pass such a loss: `Learner(..., loss_func=CrossEntropyLossFlat())`.")
+        c = getattr(self.learn.dls, 'c', None)
+        if isinstance(c, int) and c>1 and o.kind!='bce': _share(self.eps, c, self.form)
         if o.eps: warnings.warn(f"The loss smooths already ({o.eps:g}): with `LabelSmoothing({self.eps:g})` the two make {o.eps+self.eps-o.eps*self.eps:g}. "
                                 "Keep `LabelSmoothing`, which leaves `valid_loss` plain, and a loss that does not smooth.", stacklevel=2)
 

@@ -58,6 +58,7 @@ kinds = dict(
     ce=(CrossEntropyLossFlat, classes, ce, True, CheckNet), torch_ce=(nn.CrossEntropyLoss, classes, ce, True, CheckNet), function=(lambda: F.cross_entropy, classes, ce, True, CheckNet),
     weighted=(lambda: CrossEntropyLossFlat(weight=w), classes, partial(ce, weight=w), True, CheckNet), partial=(lambda: partial(F.cross_entropy, weight=w), classes, partial(ce, weight=w), True, CheckNet),
     ignore=(lambda: nn.CrossEntropyLoss(ignore_index=2, weight=w), classes, partial(ce, weight=w, ignore=2), True, CheckNet),
+    own_smoothing=(lambda: nn.CrossEntropyLoss(label_smoothing=.1), classes, partial(ce, own=.1), True, CheckNet),
     smoothing=(lambda: LabelSmoothingCrossEntropyFlat(eps=.1), classes, partial(ce, own=.1), True, CheckNet), focal=(FocalLossFlat, classes, focal, True, CheckNet),
     masks=(lambda: CrossEntropyLossFlat(axis=1), masks, ce, True, conv), masks_ignore=(lambda: CrossEntropyLossFlat(axis=1, ignore_index=1), masks, partial(ce, ignore=1), True, conv),
     dense=(nn.CrossEntropyLoss, dense, soft, True, CheckNet), multi=(BCEWithLogitsLossFlat, multi, bce, True, CheckNet),
@@ -65,11 +66,31 @@ kinds = dict(
 
 events = 'before_fit before_epoch before_train before_batch after_pred after_loss before_backward after_backward before_step after_step after_batch after_train before_validate after_validate after_epoch after_fit'.split()
 
+class Early(Callback):
+    "Show the judge the batch as it was loaded"
+    order = -50
+    def __init__(self, judge): self.judge = judge
+    def before_batch(self): self.judge._x,self.judge._y = [o.as_subclass(torch.Tensor).clone() for o in (self.learn.x,self.learn.y)]
+
+def labels(judge, mixed, x):
+    "What the mixed batch `x` is made of, checked against the loaded one: pairs of weight and labels"
+    items = mixed['items']
+    if len(items)==1: return [(1.,judge._y)]
+    (l1,i1),(l2,i2) = [(torch.as_tensor(l, dtype=torch.float32)*torch.ones(len(x)),i) for l,i in items]
+    a,b = judge._x[i1],judge._x[i2]
+    assert torch.equal(a, judge._x), 'the first label is not that of the picture'
+    blend = torch.allclose(x, l1[:,None,None,None]*a+l2[:,None,None,None]*b, atol=1e-5)
+    if not blend: # a paste: every pixel is one of two, in the share that lambda says
+        own,theirs = (x==a).all(1),(x==b).all(1)
+        assert (own|theirs).all(), 'a pixel comes from nowhere'
+        assert torch.allclose((~own).float().mean((1,2)), torch.where(i1==i2, 0., l2), atol=1e-6), 'the area is not 1 - lambda'
+    if judge.kind.startswith('masks') and not blend: return [(1.,torch.stack([mask_of(o) for o in x]))]
+    return [(l1,judge._y[i1]),(l2,judge._y[i2])]
+
 class Judge(Callback):
     "Compare every loss with the formula"
     order = 5
     def __init__(self, kind, teacher): self.kind,self.teacher,self.n = kind,teacher,0
-    def before_batch(self): self._y = self.learn.yb[0].as_subclass(torch.Tensor).clone()
     def after_loss(self):
         learn,(_,_,formula,_,_) = self.learn,kinds[self.kind]
         z,got = learn.pred.detach().float(),float(learn.loss.detach())
@@ -78,11 +99,10 @@ class Judge(Callback):
         parts = {type(o):o._part for o in learn.cbs if isinstance(o, TargetCallback) and o._part is not None}
         smooth,mixed,dist = (next((v for k,v in parts.items() if issubclass(k, c)), None) for c in (LabelSmoothing, Mixer, Distill))
         e = 0. if smooth is None else smooth['smooth'][0]*(K/(K-1) if smooth['smooth'][1]=='paper' and self.kind!='multi' else 1)
-        targets = mixed['targets'] if mixed else [(1.,(self._y,))]
+        targets = labels(self, mixed, learn.x.as_subclass(torch.Tensor)) if mixed else [(1.,self._y)]
         for l,_ in targets: assert ((torch.as_tensor(l)>=0)&(torch.as_tensor(l)<=1)).all()
-        assert torch.allclose(sum(torch.as_tensor(l)*ones for l,_ in targets), ones)
-        y0 = self._y if len(targets)>1 else targets[0][1][0] # pasted masks are the labels of the pasted pictures
-        want = sum(formula(z, y, y0, torch.as_tensor(l)*ones, e) for l,(y,) in targets)
+        y0 = self._y if len(targets)>1 else targets[0][1] # pasted masks are the labels of the pasted pictures
+        want = sum(formula(z, y, y0, torch.as_tensor(l)*ones, e) for l,y in targets)
         if dist is not None:
             cb = next(o for o in learn.cbs if isinstance(o, Distill))
             with torch.no_grad(): r = self.teacher(learn.x).float()
@@ -134,7 +154,7 @@ def test_every_combination_is_the_formula_and_leaves_no_trace():
         o = draw(rng)
         lf,data,_,_,arch = kinds[o.kind]
         torch.manual_seed(i)
-        teacher = arch(K).eval()
+        teacher = arch(K).train(i%2==0)
         spec = check_spec(dls=data, loss_func=lf(), arch=arch, splitter=trainable_params, seed=i)
         modes = [m.training for m in teacher.modules()]
         ours = [f() for f in (o.mixer,o.smooth) if f] + ([o.teach(teacher)] if o.teach else [])
@@ -143,9 +163,9 @@ def test_every_combination_is_the_formula_and_leaves_no_trace():
         what = f'case {i}: {o.kind}, {ours}, {[getattr(f,"func",f).__name__ for f in o.others]}, blow {o.blow}'
         try:
             plain = run(spec, [f() for f in o.others], o.blow)
-            learn = run(spec, [*ours, judge, *[f() for f in o.others]], o.blow)
+            learn = run(spec, [*ours, judge, Early(judge), *[f() for f in o.others]], o.blow)
             assert learn.struck==plain.struck, 'the blow was swallowed'
-            mine = {cb.name for cb in ours} | {judge.name}
+            mine = {cb.name for cb in ours} | {judge.name, 'early'}
             a,b = _state(plain),_state(learn, mine)
             for k in a: assert a[k]==b[k], f'{k}: {b[k]}, a plain Learner has {a[k]}'
             assert [m.training for m in teacher.modules()]==modes and not _n_hooks(teacher), 'the teacher is not as it was'
