@@ -12,7 +12,7 @@ import argparse, os, shlex, sys, warnings
 from pathlib import Path
 
 # %% ../nbs/42_cli.ipynb #2aa3211e
-ladder = 'nag warmup_cosine zero_gamma resnet_d label_smoothing mixup'.split() # what `ablate` adds by default, in the paper's order
+ladder = 'nag warmup_cosine resnet_d label_smoothing mixup'.split() # what `ablate` adds by default, in the paper's order
 
 _about = "Every trick of 'Bag of Tricks for Image Classification with CNNs' for any fastai Learner, and an ablation that tells which ones pay on your pictures."
 
