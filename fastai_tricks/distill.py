@@ -99,11 +99,12 @@ class Teacher:
         self.model,self.norm,self.device,self.dtype = model,norm,device,dtype
         self.vocab = None if vocab is None else list(map(str, vocab))
 
-    def __call__(self, xb, norm=None, device=None):
-        "Answers for `xb`, whose pictures were normalised by `norm`"
-        device = self.device or device or xb[0].device
+    def from_norm(self, norm): return _between(norm, self.norm) # for pictures normalised by `norm`
+    def __call__(self, xb, shift=None):
+        "Answers for `xb`, whose pictures are normalised as its own after `shift`"
+        device = self.device or xb[0].device
         x,*rest = [_plain(o).to(device) for o in xb]
-        x = _renorm(x, norm, self.norm)
+        x = _shifted(x, shift)
         ac = contextlib.nullcontext() if self.dtype is None else torch.autocast(torch.device(device).type, dtype=self.dtype if self.dtype!=torch.float32 else None, enabled=self.dtype!=torch.float32)
         own = first(o.dtype for o in self.model.parameters() if o.is_floating_point())
         if own in (torch.float16,torch.bfloat16,torch.float64) and x.is_floating_point(): x = x.to(own) # a teacher that was cast as a whole
@@ -126,12 +127,13 @@ def _norm_of(dls):
     n = first(o for o in fs if isinstance(o, Normalize))
     return (tensor(0.),tensor(1.)) if n is None or n.mean is None else (n.mean.detach().cpu(),n.std.detach().cpu())
 
-def _renorm(x, a, b):
-    "`x`, normalised by `a`, as `b` normalises"
-    if a is None or b is None or not x.is_floating_point() or x.ndim!=4: return x
-    (m1,s1),(m2,s2) = [[torch.as_tensor(o, dtype=x.dtype, device=x.device).view(-1,1,1) for o in n] for n in (a,b)]
-    if torch.equal(m1, m2) and torch.equal(s1, s2): return x
-    return x*(s1/s2) + (m1-m2)/s2
+def _between(a, b):
+    "What takes pictures normalised by `a` to pictures normalised by `b`: None, or scale and shift"
+    if a is None or b is None: return None
+    (m1,s1),(m2,s2) = [[torch.as_tensor(o, dtype=torch.float32).view(-1,1,1) for o in n] for n in (a,b)]
+    return None if torch.equal(m1, m2) and torch.equal(s1, s2) else (s1/s2,(m1-m2)/s2)
+
+def _shifted(x, ab): return x if ab is None or not x.is_floating_point() or x.ndim!=4 else x*ab[0].to(x.device, x.dtype)+ab[1].to(x.device, x.dtype)
 
 # %% ../nbs/33_distill.ipynb #f106f609
 def _answer_shape(model, xb):
@@ -181,7 +183,7 @@ class Distill(TargetCallback):
         self.T,self.hard,self.soft,self.kind,self.alpha,self.beta,self.features,self.hint = T,hard,soft,kind,alpha,beta,dict(features or {}),hint
         self._lr,self._modes,self._hooks,self._seen,self._proj,self._opt = lr,[],[],{},{},None
         self._asleep,self._ready,self._cache,self._columns = True,False,None,[]
-        self._hards,self._softs,self._hints,self._cancelled = [],[],[],False
+        self._hards,self._softs,self._hints,self._cancelled,self._shift = [],[],[],False,None
 
     @property
     def _net(self): return None if isinstance(self.teacher, Path) else self.teacher.model
@@ -212,7 +214,10 @@ def _wake(self:Distill):
     if self.teacher.vocab and mine is not None and not isinstance(first(mine), (list,L)) and list(map(str, mine))!=self.teacher.vocab:
         raise ValueError(f"The teacher knows {len(self.teacher.vocab)} classes ({', '.join(self.teacher.vocab[:4])}, ...), the data have {len(mine)} ({', '.join(map(str, mine[:4]))}, ...). They must be the same in the same order.")
     self._modes = [(o, o.training) for o in self._net.modules()]
-    self._net.to(self.teacher.device or getattr(self.learn.dls, 'device', None) or default_device()).eval()
+    device = self.teacher.device or getattr(self.learn.dls, 'device', None) or default_device()
+    self._net.to(device).eval()
+    self._shift = self.teacher.from_norm(_norm_of(self.learn.dls))
+    if self._shift: self._shift = [o.to(device) for o in self._shift] # once, not in every batch
     for s,t in self.features.items():
         for who,net,nm in (('student',self.learn.model,s), ('teacher',self._net,t)):
             layers = dict(net.named_modules())
@@ -270,7 +275,7 @@ def _rows(self:Distill, o):
 def _term(self:Distill, pred, targets, items, idxs=None):
     if self._cache: rows = [(lam, self._cache.answers(idxs, i, pred.device), y) for (lam,i),(_,y) in zip(items, targets)] # each partner has its own answer,
     else:
-        r = _plain(self.teacher(self.learn.xb, _norm_of(self.learn.dls) if self.teacher.norm is not None else None)).to(pred.device)
+        r = _plain(self.teacher(self.learn.xb, self._shift)).to(pred.device)
         rows = [(lam, r, y) for lam,y in targets] if self.kind=='decoupled' else [(1., r, None)] # a blend has one
     res = pred.new_zeros(())
     for lam,r,y in rows if self.soft else ():
@@ -377,13 +382,13 @@ def cache_teacher(
     (path/'meta.json').unlink(missing_ok=True) # a folder without it is not complete
     n,dl,modes = len(dls.train.dataset),dls.train.new(shuffle=False, drop_last=False),[(o, o.training) for o in teacher.model.modules()]
     still = getattr(dl.dataset, 'set_split_idx', None) if seed is None else None
-    res,labels,k = None,None,0
+    res,labels,k,shift = None,None,0,teacher.from_norm(_norm_of(dls))
     try:
         teacher.model.to(teacher.device or getattr(dls, 'device', None) or default_device()).eval()
         with no_random(ifnone(seed, 42)), (still(1) if still else contextlib.nullcontext()):
             for b in dl:
                 xb,yb = b[:dls.n_inp],b[dls.n_inp:]
-                r = teacher(xb, _norm_of(dls) if teacher.norm is not None else None).float().cpu()
+                r = teacher(xb, shift).float().cpu()
                 if res is None:
                     if top_k and (r.ndim!=2 or not 1<=top_k<r.shape[1]): raise ValueError(f"`top_k` keeps 1 to {r.shape[-1]-1} scores of an item, got {top_k} for answers of shape {list(r.shape[1:])}. Leave it out to keep all.")
                     res = np.lib.format.open_memmap(path/'answers.npy', mode='w+', dtype=np.float16, shape=(n, *(r.shape[1:] if not top_k else (top_k+1,))))
