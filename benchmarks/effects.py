@@ -24,10 +24,9 @@ def main():
     import matplotlib, pandas as pd
     matplotlib.use('Agg')
     from fastai_tricks.all import ablate, fig_svg, tiny_dls
-    from fastai_tricks.cli import ladder
     kw = dict(n_epoch=3, seeds=int(sys.argv[1]) if len(sys.argv)>1 else 5, out=root/'benchmarks'/'results'/'embedded')
     dls = tiny_dls(bs=64)
-    ladder_abl,alone_abl = ablate(dls, ladder, **kw),ablate(dls, alone, mode='add_one', **kw)
+    ladder_abl,alone_abl = ablate(dls, 'quick', **kw),ablate(dls, alone, mode='add_one', **kw)
     pd.concat([_rows(ladder_abl), _rows(alone_abl)[1:]]).to_csv(root/'fastai_tricks'/'assets'/'effects.csv', index=False)
     (root/'nbs'/'images').mkdir(exist_ok=True)
     (root/'nbs'/'images'/'ablation.svg').write_text(fig_svg(ladder_abl.plot().figure))

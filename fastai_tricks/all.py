@@ -1,16 +1,17 @@
 "Everything public, by name: `from fastai_tricks.all import *` after `from fastai.vision.all import *`. Of fastai's names it takes `MixUp` and `CutMix` only."
-from fastai_tricks.core import Bag, NoEffectWarning, Spec, Trick, TrickCallback, as_trick, bag, build_model, describe, effects, seed_everything, trick, tricks
+from fastai_tricks.core import AMP, Bag, NoEffectWarning, Spec, Trick, TrickCallback, as_trick, bag, build_model, describe, effects, seed_everything, trick, tricks
 from fastai_tricks.data import MemoryDL, data_key, folder_dls, in_memory, named_dls, tiny_arrays, tiny_dls
 from fastai_tricks.show import fig_svg, show_effects, show_lines, svg_figures, trick_color
 from fastai_tricks.check import check_dls, check_spec, check_trick
 from fastai_tricks.schedule import WarmupSched, linear_scaling, scale_lr, show_sched, warmup_cos, warmup_cosine, warmup_step, warmup_steps
 from fastai_tricks.optim import NoBiasDecay, OptFunc, decay_report, nag, no_bias_decay, no_decay_names
+from fastai_tricks.precision import best_precision, large_batch, low_precision
 from fastai_tricks.resnet import *
 from fastai_tricks.surgery import *
 from fastai_tricks.targets import LabelSmoothing, TargetCallback, label_smoothing, smooth_labels, target_loss
 from fastai_tricks.mixup import *
 from fastai_tricks.cutmix import *
 from fastai_tricks.distill import *
-from fastai_tricks.ablation import Ablation, ablate, arms, base_spec, calibration_error, read_rows, two_way
+from fastai_tricks.ablation import Ablation, ablate, arms, base_spec, calibration_error, ladders, read_rows, two_way
 
-__all__ = [o for o,v in globals().items() if not o.startswith('_') and getattr(v, '__module__', '').startswith('fastai_tricks') or o=='tricks']
+__all__ = [o for o,v in globals().items() if not o.startswith('_') and getattr(v, '__module__', '').startswith('fastai_tricks') or o in ('tricks','ladders')]

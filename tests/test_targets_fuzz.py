@@ -6,7 +6,8 @@ import numpy as np, pytest, torch
 from torch import nn
 import torch.nn.functional as F
 from fastai.vision.all import (Callback, CrossEntropyLossFlat, BCEWithLogitsLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat, L1LossFlat, DataLoaders, TfmdDL, GradientAccumulation, trainable_params, L)
-from fastai_tricks.check import CheckNet, CpuAMP, Overflow, Strike, _n_hooks, _silent, _state, check_dls, check_spec
+from fastai_tricks.core import AMP
+from fastai_tricks.check import CheckNet, Overflow, Strike, _n_hooks, _silent, _state, check_dls, check_spec
 from fastai_tricks.targets import LabelSmoothing, TargetCallback, smooth_labels
 from fastai_tricks.mixup import Mixer, MixUp
 from fastai_tricks.cutmix import CutMix, MixSwitch
@@ -126,7 +127,7 @@ def draw(rng):
     smooth = rng.choice([None, lambda: LabelSmoothing(eps, form, p=rng_p)]) if ok else None
     rng_p = rng.choice([1,.5])
     teach = rng.choice([None, lambda t: Distill(t, T=T, hard=hard, soft=soft_w)]) if ok else None
-    others = [rng.choice([None,None,partial(CpuAMP,'bf16'),partial(CpuAMP,'fp16')]), rng.choice([None,None,partial(GradientAccumulation,16)])]
+    others = [rng.choice([None,None,partial(AMP,'bf16'),partial(AMP,'fp16')]), rng.choice([None,None,partial(GradientAccumulation,16)])]
     if others[0] and others[0].args==('fp16',) and rng.random()<.5: others.append(Overflow)
     blow = None if rng.random()<.3 else (rng.choice(events), rng.choice([KeyboardInterrupt('stop'),RuntimeError('CUDA out of memory'),ValueError('bad batch')]), rng.choice([-1000,3,7,1000]), rng.randrange(3))
     return SimpleCase(kind=kind, mixer=rng.choice(mixers), smooth=smooth, teach=teach, others=[o for o in others if o], blow=blow, order=rng.random(), lam=lam)
