@@ -12,6 +12,7 @@ from fastai_tricks.targets import LabelSmoothing, TargetCallback, label_smoothin
 from fastai_tricks.mixup import *
 from fastai_tricks.cutmix import *
 from fastai_tricks.distill import *
+from fastai_tricks.recipe import Recipe, fine_tuning, recipe, recipes, small_resnet18, transfer_net
 from fastai_tricks.ablation import Ablation, ablate, arms, base_spec, calibration_error, ladders, read_rows, two_way
 
 __all__ = [o for o,v in globals().items() if not o.startswith('_') and getattr(v, '__module__', '').startswith('fastai_tricks') or o in ('tricks','ladders')]

@@ -9,7 +9,7 @@ __all__ = ['distill_loss', 'dkd_loss', 'hint_loss', 'Projector', 'Teacher', 'as_
            'TeacherCache', 'distill']
 
 # %% ../nbs/33_distill.ipynb #f773b52f
-import contextlib, difflib, itertools, json, math, warnings, zlib
+import contextlib, difflib, inspect, itertools, json, math, warnings, zlib
 from fastai.basics import *
 from fastai.callback.schedule import LRFinder
 from fastai.data.transforms import Normalize
@@ -113,10 +113,10 @@ class Teacher:
     def __repr__(self): return f"Teacher({describe(self.model)})"
 
 def as_teacher(
-    o, # A module, a Learner, a `Teacher`, or the folder of answers that `cache_teacher` wrote
-): # A `Teacher`, or the folder
+    o, # A module, a Learner, a `Teacher`, the folder of answers that `cache_teacher` wrote, or a function without arguments that gives one of these
+): # A `Teacher`, the folder, or the function
     "The teacher that `o` stands for"
-    if isinstance(o, Teacher): return o
+    if isinstance(o, (Teacher,partial)) or inspect.isfunction(o): return o
     if isinstance(o, (str,Path)): return Path(o)
     if isinstance(o, Learner): return Teacher(o.model, _norm_of(o.dls), vocab=getattr(o.dls, 'vocab', None))
     return Teacher(o)
@@ -160,7 +160,7 @@ class Distill(TargetCallback):
     "Add the teacher's answers to what is learned: hard * loss(labels) + soft * T^2 * CE(teacher, student) (He et al. 2018, section 5.3)"
     _slot,_way_out = 'teacher','Keep one; for a mean of several put them into one module that averages their answers.'
     def __init__(self,
-        teacher, # A module, a Learner, a `Teacher`, or the folder of answers that `cache_teacher` wrote
+        teacher, # A module, a Learner, a `Teacher`, the folder of answers that `cache_teacher` wrote, or a function without arguments that gives one, called at the first `fit`
         T:float=20., # Temperature, above 0; the paper's 20
         hard:float=1., # Weight of the labels, at least 0; 0: learn from the teacher alone
         soft:float=1., # Weight of the teacher, at least 0
@@ -186,7 +186,7 @@ class Distill(TargetCallback):
         self._hards,self._softs,self._hints,self._cancelled,self._shift = [],[],[],False,None
 
     @property
-    def _net(self): return None if isinstance(self.teacher, Path) else self.teacher.model
+    def _net(self): return self.teacher.model if isinstance(self.teacher, Teacher) else None
 
 # %% ../nbs/33_distill.ipynb #f27aecc9
 @patch
@@ -197,6 +197,10 @@ def before_fit(self:Distill):
     if self._kind.kind=='regression': raise ValueError(f"A teacher's scores are compared as probabilities of classes, and the loss is {describe(self.learn.loss_func)}. Distillation needs a loss of classes, as `CrossEntropyLossFlat()`.")
     if self.kind=='decoupled' and self._kind.kind=='bce': raise ValueError("Decoupled distillation needs one label for each item, and the loss is multi-label. Pass `kind='logits'`.")
     if self._asleep: return
+    if not isinstance(self.teacher, (Teacher,Path)):
+        states = get_random_states()
+        self.teacher = as_teacher(self.teacher())
+        set_random_states(**states) # whatever making it has drawn, the student's run stays what it is
     if isinstance(self.teacher, Path):
         self._cache = TeacherCache(self.teacher).fits(self.learn.dls)
         if len(self._cache.shape)>1 and any(isinstance(o, (CutMix,MixSwitch)) for o in self.learn.cbs): raise ValueError("Answers from disk for every pixel cannot be pasted along with the pictures. Give the teacher itself, or use `MixUp`.")
