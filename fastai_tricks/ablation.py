@@ -6,12 +6,15 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/ablation.html.md"""
 
 # %% auto #0
 __all__ = ['modes', 'ladders', 'versions', 'Arm', 'arms', 'Effect', 'two_way', 'verdict', 'calibration_error', 'run_once',
-           'append_row', 'read_rows', 'small_resnet18', 'base_spec', 'ablate', 'Ablation']
+           'append_row', 'read_rows', 'base_spec', 'ablate', 'Ablation']
 
 # %% ../nbs/41_ablation.ipynb #ae83ba21
-import base64, csv, hashlib, io, json, math, platform, subprocess, tempfile, time, warnings
+import ast, base64, csv, ctypes, gc, hashlib, io, itertools, json, math, platform, subprocess, tempfile, time, warnings
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
-import cloudpickle, joblib, scipy.stats, torchvision
+import cloudpickle, joblib, psutil, scipy.stats, torchvision
+from joblib.externals.loky import ProcessPoolExecutor
+from torch.utils.flop_counter import FlopCounterMode
 from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
 from tqdm.auto import tqdm
@@ -22,7 +25,7 @@ from .core import _txt_table
 from .data import *
 from .show import *
 from .resnet import resnet18a
-from . import schedule, optim, precision, surgery, targets, mixup, cutmix, distill # their tricks enter the register
+from .recipe import *
 
 # %% ../nbs/41_ablation.ipynb #8dfa3be0
 @dataclass
@@ -34,26 +37,47 @@ class Arm:
     name:str = 'baseline' # The trick that makes the difference
     sign:int = 1 # -1 where the difference tells what leaving the trick out does
 
-modes = ('cumulative','leave_one_out','add_one')
+modes = ('cumulative','leave_one_out','add_one','grid')
 ladders = dict( # tricks in a known order, by one name
     quick='nag warmup_cosine resnet_d label_smoothing mixup'.split(), # a step from each chapter of the paper, for a few epochs
     table4='nag large_batch warmup_steps zero_gamma no_bias_decay low_precision'.split()) # the paper's Table 4: a larger batch, and what mends it
 
+def _named(o):
+    "The tricks that `o` names: a ladder, a recipe, a trick, or a trick with arguments as `'mixup(alpha=0.4)'`"
+    if not isinstance(o, str): return list(o) if isinstance(o, Bag) else [as_trick(o)]
+    if o in ladders: return L(ladders[o]).map(as_trick)
+    if o not in tricks and o in recipes(): return list(recipe(o))
+    nm,_,args = o.partition('(')
+    if not args: return [as_trick(o)]
+    try: call = ast.parse(o.strip(), mode='eval').body; kw = {k.arg:ast.literal_eval(k.value) for k in call.keywords}; pos = [ast.literal_eval(a) for a in call.args]
+    except (SyntaxError, ValueError, AttributeError) as e: raise ValueError(f"Cannot read {o!r}. Write it as a call with plain values: 'mixup(alpha=0.4)'.") from e
+    return [tricks[nm.strip()](*pos, **kw)]
+
 def arms(
-    tricks, # Tricks in any form that `as_trick` takes, or names of `ladders`
-    mode:str='cumulative', # 'cumulative', 'leave_one_out' or 'add_one'
+    tricks, # Tricks in any form that `as_trick` takes, names with arguments ('mixup(alpha=0.4)'), a bag, a recipe, or names of recipes or of `ladders`
+    mode:str='cumulative', # 'cumulative', 'leave_one_out', 'add_one' or 'grid'
+    grid:dict=None, # For 'grid': argument of the one trick to its values, all combinations are tried; None: the tricks given are one trick with different arguments
 )->list: # Of `Arm`
     "Lay out what to compare"
-    ts = L(o for t in L(tricks) for o in (ladders[t] if isinstance(t, str) and t in ladders else [t])).map(as_trick)
-    if not ts: raise ValueError('There is no trick to compare. Give at least one.')
     if mode not in modes: raise ValueError(f"`mode` is one of {', '.join(modes)}, got {mode!r}.")
+    if grid is not None and mode!='grid': raise ValueError(f"`grid` is for mode='grid', got mode={mode!r}.")
+    ts = L(t for o in ([tricks] if isinstance(tricks, (str,Bag)) else L(tricks)) for t in _named(o))
+    if not ts: raise ValueError('There is no trick to compare. Give at least one.')
     base = Arm('baseline', bag())
-    if mode=='add_one': # alternatives may stand side by side, so each is a bag of its own; values of one trick are told apart by their arguments
+    if mode=='grid':
+        if grid:
+            if len(ts)!=1: raise ValueError(f"`grid` is for one trick, got {len(ts)}: {', '.join(map(repr, ts))}. Put the others into `base`.")
+            ts = L(ts[0](**dict(zip(grid, vs))) for vs in itertools.product(*map(L, grid.values())))
+        if len({o.name for o in ts})>1: raise ValueError(f"mode='grid' tries values of one trick, got {', '.join(_unique_names(ts))}. Use 'add_one' for several, or put the others into `base`.")
+        if len(ts)<2 or len(set(ts))<len(ts): raise ValueError(f"mode='grid' needs at least two different values, got {', '.join(map(repr, ts))}. Give `grid={{'alpha':[.1,.4]}}` or the trick twice: mixup(alpha=.1), mixup(alpha=.4).")
+    if mode in ('add_one','grid'): # alternatives may stand side by side, so each is a bag of its own; values of one trick are told apart by their arguments
         names = [t.name if [o.name for o in ts].count(t.name)==1 else repr(t) for t in ts]
         return [base] + [Arm(f'+ {nm}', bag(t), 0, nm) for t,nm in zip(ts, names)]
     b = bag(list(ts))
     if mode=='cumulative': return [base] + [Arm(f'+ {t.name}', b[:i+1], i, t.name) for i,t in enumerate(b)]
     return [Arm('all', b, None, 'all')] + [Arm(f'− {t.name}', b.without(t), 0, t.name, -1) for t in b]
+
+def _unique_names(ts): return list(dict.fromkeys(o.name for o in ts))
 
 # %% ../nbs/41_ablation.ipynb #1ae79285
 @dataclass
@@ -109,43 +133,116 @@ def calibration_error(
     return float(sum(abs(hit[idx==i].mean()-conf[idx==i].mean())*(idx==i).mean() for i in range(bins) if (idx==i).any()))
 
 class _Clock(Callback):
-    "Seconds of the training part of each epoch; leaves validation out, it is done once at the end"
+    "Seconds of the training part of each epoch; full validation is left to the end, a glance at up to 1,000 pictures stands in for it"
     order,run_valid = -100,True
+    def __init__(self, curve=True): self.curve,self.glances = curve,[]
     def before_fit(self):
         self.secs,self.t0 = [],None
     def before_train(self): self.t0 = time.perf_counter()
     def after_train(self): self.secs.append(time.perf_counter()-self.t0)
-    def before_validate(self): raise CancelValidException()
+    def before_validate(self):
+        if self.curve: self.glances.append(_glance(self.learn))
+        raise CancelValidException()
     def after_batch(self):
-        if self.training and not torch.isfinite(self.learn.loss.detach()).all(): raise ValueError(f'the loss is {float(self.learn.loss)} in step {self.train_iter}')
+        if self.training and not torch.isfinite(self.learn.loss.detach()).all(): raise ValueError(f'the loss is {float(self.learn.loss.detach())} in step {self.train_iter}')
+
+def _glance(learn, n=1000):
+    "Accuracy on up to `n` pictures of the validation set, evenly spread over it"
+    ds = learn.dls.valid_ds
+    idxs = list(range(len(ds))) if len(ds)<=n else np.linspace(0, len(ds)-1, n).astype(int).tolist()
+    dl,hit = learn.dls.valid.new(get_idxs=lambda: idxs),[]
+    was = learn.model.training
+    learn.model.eval()
+    with torch.no_grad():
+        for b in dl: hit.append((learn.model(*b[:learn.dls.n_inp]).argmax(1)==b[-1]).float())
+    learn.model.train(was)
+    return round(float(torch.cat(hit).mean()), 4)
+
+class _Few(Callback):
+    "Stop after three batches; count the arithmetic of the second"
+    order = -200
+    def before_fit(self): self.flops,self.count = 0,None
+    def before_batch(self):
+        if self.training and self.train_iter==1:
+            self.count = FlopCounterMode(display=False)
+            self.count.__enter__()
+    def after_batch(self):
+        if self.count is not None:
+            self.count.__exit__(None, None, None)
+            self.flops,self.count = self.count.get_total_flops()/find_bs(self.learn.yb),None
+        if self.train_iter>=3: raise CancelFitException()
+    def before_validate(self): raise CancelValidException()
+
+def _quiet_learner(spec):
+    learn = spec.learner().remove_cb(ProgressCallback)
+    learn.logger = noop
+    return learn
+
+_warmed = {} # in this process: key of a record to its GFLOPs
+
+def _warm_up(spec):
+    "Train three batches, so that no timed step pays for what happens once; GFLOPs of a training step per picture"
+    key = spec.key()
+    if key not in _warmed:
+        learn,few = _quiet_learner(spec),_Few()
+        spec.train(learn.add_cb(few))
+        _warmed[key] = few.flops/1e9
+    return _warmed[key]
+
+def _on_gpu(dls): return getattr(dls.device, 'type', 'cpu')=='cuda'
+
+def _rss(): return psutil.Process().memory_info().rss
+_swept = [0] # bytes of this process after the last sweep
+
+def _reset_peak(dls):
+    if _on_gpu(dls): return torch.cuda.reset_peak_memory_stats(dls.device)
+    try:
+        if _rss() > _swept[0]+50*2**20: # give back what an earlier run left
+            gc.collect()
+            ctypes.CDLL(None).malloc_trim(0)
+            _swept[0] = _rss()
+        Path('/proc/self/clear_refs').write_text('5')
+    except (OSError, AttributeError): pass # not Linux: the peak is that of the process so far
+
+def _peak(dls):
+    "Peak memory in MB: of the tensors on a GPU, of the whole process on a CPU"
+    if _on_gpu(dls): return torch.cuda.max_memory_allocated(dls.device)/2**20
+    try: return int(re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())[1])/1024
+    except (OSError, TypeError):
+        m = psutil.Process().memory_info()
+        return getattr(m, 'peak_wset', m.rss)/2**20
 
 versions = dict(fastai_tricks=__version__, fastai=fastai.__version__, torch=torch.__version__, torchvision=torchvision.__version__, python=platform.python_version())
 
-_columns = ('key arm tricks seed status accuracy loss calibration seconds n_epoch params reason data versions device commit when n_valid hits').split()
+_columns = ('key arm tricks recipe seed status accuracy loss calibration seconds memory gflops n_epoch params reason data versions device commit when n_valid curve hits').split()
+_numbers = 'accuracy loss calibration seconds memory gflops'.split()
 
 def run_once(
     spec:Spec, # What to train
     label:str='', # Name of the arm
-)->dict: # One row
+    curve:bool=True, # After each epoch, also the accuracy on up to 1,000 validation pictures
+)->dict: # One row: accuracy, loss and calibration error on the validation set; seconds per epoch of training; peak memory in MB; GFLOPs of a training step per picture; ...
     "Train `spec`, measure it on its validation set; a run that fails is a row with its reason"
     row = dict.fromkeys(_columns, '')
-    row.update(arm=label, tricks=' '.join(map(repr, spec.tricks)), seed=spec.seed, n_epoch=spec.n_epoch, when=time.strftime('%Y-%m-%dT%H:%M:%S'))
+    row.update(arm=label, tricks=' '.join(map(repr, spec.tricks)), recipe=spec.key(), seed=spec.seed, n_epoch=spec.n_epoch, when=time.strftime('%Y-%m-%dT%H:%M:%S'))
     try:
-        clock = _Clock()
-        learn = spec.learner().remove_cb(ProgressCallback)
-        learn.logger = noop
-        learn.add_cb(clock)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            spec.train(learn)
+            row['gflops'] = float(f'{_warm_up(spec):.6g}')
+            clock,learn = _Clock(curve),_quiet_learner(spec)
+            _reset_peak(learn.dls)
+            spec.train(learn.add_cb(clock))
+            row['memory'] = round(_peak(learn.dls), 1)
             learn.remove_cb(clock)
             probs,targs = learn.get_preds(dl=learn.dls.valid)
         hits = probs.argmax(1)==targs
         row.update(status='ok', accuracy=round(float(hits.float().mean()), 6), loss=round(float(F.nll_loss(probs.clamp_min(1e-12).log(), targs)), 6), calibration=round(calibration_error(probs, targs), 6),
-            seconds=round(float(np.median(clock.secs[1:] or clock.secs)), 4), params=sum(o.numel() for o in learn.model.parameters()), device=str(learn.dls.device), n_valid=len(hits), hits=_pack(hits))
+            seconds=round(float(np.median(clock.secs)), 4), params=sum(o.numel() for o in learn.model.parameters()), device=str(learn.dls.device), n_valid=len(hits), curve=' '.join(map(str, clock.glances)), hits=_pack(hits))
     except (KeyboardInterrupt, SystemExit): raise
-    except BaseException as e: row.update(status='failed', reason=' '.join(f'{type(e).__name__}: {e}'.split())[:300])
+    except BaseException as e: row.update(_failed(e))
     return row
+
+def _failed(e): return dict(status='failed', reason=' '.join(f'{type(e).__name__}: {e}'.split())[:300])
 
 # %% ../nbs/41_ablation.ipynb #de37868f
 def _run_key(spec, data):
@@ -160,12 +257,29 @@ def append_row(
     w = csv.DictWriter(buf, _columns, lineterminator='\n')
     cut = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b'\n') # a kill in the middle of a write left half a line
     if not path.exists() or not path.stat().st_size: w.writeheader()
+    else: _same_columns(path)
     w.writerow(row)
     fd = os.open(path, os.O_WRONLY|os.O_APPEND|os.O_CREAT, 0o644)
     try:
         os.write(fd, ('\n'*cut + buf.getvalue()).encode())
         os.fsync(fd)
     finally: os.close(fd)
+
+def _same_columns(path):
+    "Give a file of an older version the columns of this one, its rows kept"
+    with path.open(newline='', encoding='utf-8') as f:
+        head = f.readline().rstrip('\n').split(',')
+        if head==_columns: return
+        rows = [o for o in csv.DictReader(f, head) if None not in o and None not in o.values()]
+    if 'key' not in head or 'status' not in head: raise ValueError(f"{path} is not a file of runs: its columns are {', '.join(head[:6])}. Give another folder.")
+    tmp = path.with_suffix('.new')
+    with tmp.open('w', newline='', encoding='utf-8') as f:
+        w = csv.DictWriter(f, _columns, lineterminator='\n', restval='', extrasaction='ignore')
+        w.writeheader()
+        w.writerows(rows)
+        f.flush()
+        os.fsync(f.fileno())
+    tmp.replace(path)
 
 def read_rows(
     path, # A CSV file that `append_row` wrote, or one that is not there
@@ -175,7 +289,7 @@ def read_rows(
     if not path.exists(): return pd.DataFrame(columns=_columns)
     with path.open(newline='', encoding='utf-8') as f: rows = [o for o in csv.DictReader(f) if None not in o and None not in o.values() and o.get('status') in ('ok','failed')]
     df = pd.DataFrame(rows, columns=_columns)
-    for c in ('accuracy','loss','calibration','seconds'): df[c] = pd.to_numeric(df[c], errors='coerce')
+    for c in _numbers: df[c] = pd.to_numeric(df[c], errors='coerce')
     for c in ('seed','n_epoch','n_valid','params'): df[c] = pd.to_numeric(df[c], errors='coerce').astype('Int64')
     return df
 
@@ -189,28 +303,73 @@ def _load_job(path):
 
 def _run_job(path, i, seed):
     label,spec = _load_job(str(path))[i]
-    return i,seed,run_once(spec.copy(seed=seed), label)
+    return run_once(spec.copy(seed=seed), label)
 
-def _results(specs, todo, jobs):
+def _died(specs, i, seed, why='out of memory?'):
+    "The row of a run whose process was killed"
+    label,spec = specs[i]
+    row = dict.fromkeys(_columns, '')
+    row.update(arm=label, tricks=' '.join(map(repr, spec.tricks)), recipe=spec.key(), seed=seed, n_epoch=spec.n_epoch, when=time.strftime('%Y-%m-%dT%H:%M:%S'), status='failed', reason=f'the process that trained it was killed, twice ({why})')
+    return row
+
+def _in_processes(path, todo, jobs):
+    "Yield (arm, seed, row), or (arm, seed, None) for those under way when a process died; then stop"
+    ex,left,flying = ProcessPoolExecutor(jobs, env=dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')),list(todo),{}
+    try:
+        while left or flying:
+            while left and len(flying)<jobs:
+                o = left.pop(0)
+                flying[ex.submit(_run_job, path, *o)] = o
+            for f in wait(flying, return_when=FIRST_COMPLETED).done:
+                o = flying.pop(f)
+                try: yield *o,f.result()
+                except joblib.externals.loky.process_executor.BrokenProcessPool: # a killed worker takes the whole pool with it
+                    for i,s in [o, *flying.values()]: yield i,s,None
+                    return
+    finally: ex.shutdown(wait=False, kill_workers=True)
+
+def _results(specs, todo, jobs, engine='processes'):
     "Yield (arm, seed, row) as runs end; `specs` holds (label, Spec), `todo` holds (arm, seed)"
+    if engine=='ray': return (yield from _in_ray(specs, todo, jobs))
     if jobs==1:
         for i,s in todo: yield i,s,run_once(specs[i][1].copy(seed=s), specs[i][0])
         return
     with tempfile.TemporaryDirectory(prefix='ablate') as d:
-        path = Path(d)/'job.pkl'
+        path,left = Path(d)/'job.pkl',list(todo)
         path.write_bytes(cloudpickle.dumps(specs))
-        with joblib.parallel_config('loky', inner_max_num_threads=1):
-            pool = joblib.Parallel(jobs, return_as='generator_unordered', batch_size=1, pre_dispatch=jobs)
-            try: yield from pool(joblib.delayed(_run_job)(path, i, s) for i,s in todo)
-            finally: joblib.externals.loky.get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        while left:
+            suspects = []
+            for i,s,row in _in_processes(path, left, jobs):
+                if row is None: suspects.append((i,s))
+                else: left.remove((i,s)); yield i,s,row
+            for o in suspects:
+                left.remove(o)
+                for i,s,row in _in_processes(path, [o], 1): yield i,s,row or _died(specs, i, s)
+
+# %% ../nbs/41_ablation.ipynb #27f08a45
+def _in_ray(specs, todo, jobs):
+    try: import ray
+    except ImportError: raise ValueError("engine='ray' needs Ray: pip install 'fastai_tricks[ray]'.") from None
+    if not ray.is_initialized(): ray.init(log_to_driver=False, include_dashboard=False, **({} if os.environ.get('RAY_ADDRESS') else dict(num_cpus=jobs)))
+    job,flying = ray.put(cloudpickle.dumps(specs)),{}
+    run = ray.remote(num_cpus=1, num_gpus=int(torch.cuda.is_available()), max_retries=1)(_run_in_ray)
+    for o in todo: flying[run.remote(job, *o)] = o
+    try:
+        while flying:
+            f = ray.wait(list(flying))[0][0]
+            i,s = flying.pop(f)
+            try: row = ray.get(f)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError): row = _died(specs, i, s)
+            yield i,s,row
+    finally:
+        for f in flying: ray.cancel(f, force=True)
+
+def _run_in_ray(job, i, seed):
+    torch.set_num_threads(1)
+    label,spec = cloudpickle.loads(job)[i]
+    return run_once(spec.copy(seed=seed), label)
 
 # %% ../nbs/41_ablation.ipynb #8c6535f5
-def small_resnet18(n_out, c_in=3):
-    "A ResNet-18-A for pictures up to 64 pixels that a CPU trains in seconds: a quarter of the width, halved once before the blocks"
-    net = resnet18a(n_out, c_in=c_in, zero_gamma=False, stem='small', widen=.25)
-    net.conv1.stride = (2,2)
-    return net
-
 def base_spec(
     dls:DataLoaders, # What to train on
     n_epoch:int=None, # Epochs; None: 5
@@ -219,48 +378,88 @@ def base_spec(
     small = dls.one_batch()[0].shape[-1]<=64
     return Spec(dls, small_resnet18 if small else resnet18a, {} if small else dict(zero_gamma=False), lr=3e-3, n_epoch=n_epoch or 5)
 
+class _Runner:
+    "Train what is not on disk yet, write each row when it is there"
+    def __init__(self, data, out, jobs, engine, retry, progress):
+        store_attr()
+        self.file = None if out is None else out/'runs.csv'
+        self.rows = {} if out is None else {o['key']:o for o in read_rows(self.file).to_dict('records') if o['status']=='ok' or not retry}
+
+    def __call__(self, specs, seeds, desc='runs', rows=None):
+        "(arm, seed) to row, filled as runs end"
+        rows = {} if rows is None else rows
+        keys = {(i,s): _run_key(sp.copy(seed=s), self.data) for s in seeds for i,(_,sp) in enumerate(specs)} # seed by seed: a run that is stopped early has whole seeds
+        rows.update({k: {**self.rows[v], 'arm':specs[k[0]][0]} for k,v in keys.items() if v in self.rows})
+        todo = [o for o in keys if o not in rows]
+        jobs = self.jobs or (1 if torch.cuda.is_available() else max(1, min(joblib.cpu_count(), len(todo) or 1)))
+        with tqdm(total=len(keys), initial=len(rows), desc=desc, unit='run', disable=not self.progress) as bar:
+            for i,s,row in _results(specs, todo, jobs, self.engine):
+                row.update(key=keys[i,s], data=self.data, versions=json.dumps(versions, sort_keys=True), commit=_commit())
+                if self.file is not None: append_row(self.file, row)
+                rows[i,s] = self.rows[row['key']] = row
+                bar.set_postfix_str(f"{row['arm']}, seed {s}: " + (f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60]), refresh=False)
+                bar.update()
+        return rows
+
 def ablate(
     dls, # `DataLoaders` to train and measure on, or a function without arguments that builds them
-    tricks, # Tricks in any form that `as_trick` takes, in the order to add them, or the name of a ladder: 'quick', 'table4'
+    tricks, # Tricks as for `arms`, in the order to add them; or the name of a recipe or of a ladder, 'quick' or 'table4'
     base:Spec=None, # The run that tricks are added to; None: `base_spec(dls)`
-    mode:str='cumulative', # 'cumulative', 'leave_one_out' or 'add_one'
+    mode:str='cumulative', # 'cumulative', 'leave_one_out', 'add_one' or 'grid'
     n_epoch:int=None, # Epochs of every run; None: those of `base`
     seeds=3, # Number of seeds, or the seeds themselves; each arm is trained once with each
     out=None, # Folder for `runs.csv`, where finished runs are kept and found again; None: keep nothing on disk
     jobs:int=None, # Runs at a time; None: one per core, on a GPU one
     progress:bool=True, # Show a bar over the runs, with the time left
+    grid:dict=None, # For mode 'grid': argument of the trick to its values
+    halving:bool=False, # For 'add_one' and 'grid': try all arms for a quarter and then a half of the epochs, and each time stop the worse half
+    retry:bool=False, # Try runs again that failed before
+    engine:str='processes', # 'processes' on this machine, or 'ray' for a cluster
 )->'Ablation':
     "Train every arm with every seed, and say which tricks help"
     seeds = list(range(1, seeds+1)) if isinstance(seeds, int) else list(seeds)
     if not seeds: raise ValueError("`seeds` is 0: an arm must be trained at least once. A verdict needs at least 2, three are better.")
     if len(set(seeds))<len(seeds): raise ValueError(f"`seeds` has one seed twice: {seeds}. Equal seeds give equal runs.")
     if n_epoch is not None and n_epoch<1: raise ValueError(f"`n_epoch` is at least 1, got {n_epoch}.")
-    plan = arms(tricks, mode)
+    if engine not in ('processes','ray'): raise ValueError(f"`engine` is 'processes' or 'ray', got {engine!r}.")
+    plan = arms(tricks, mode, grid)
+    if halving and mode not in ('add_one','grid'): raise ValueError(f"`halving` stops arms that stand alone (mode 'add_one' or 'grid'); in mode {mode!r} each arm is needed to judge another.")
     if out is not None: out = _writable(out)
     built = dls if isinstance(dls, DataLoaders) else dls()
+    if not len(built.valid_ds): raise ValueError('The DataLoaders have no validation set: there is nothing to measure with.')
     base = base or base_spec(built)
     base = base.copy(dls=built, **({} if n_epoch is None else dict(n_epoch=n_epoch)))
-    specs,data = [(o.label, o.tricks.apply(base)) for o in plan],data_key(built)
-    if not len(built.valid_ds): raise ValueError('The DataLoaders have no validation set: there is nothing to measure with.')
-    keys = {(i,s): _run_key(sp.copy(seed=s), data) for i,(_,sp) in enumerate(specs) for s in seeds}
-    done = {} if out is None else {o['key']:o for o in read_rows(out/'runs.csv').to_dict('records') if o['status']=='ok'}
-    rows = {k: {**done[v], 'arm':specs[k[0]][0]} for k,v in keys.items() if v in done}
-    todo = [(i,s) for s in seeds for i in range_of(specs) if (i,s) not in rows] # seed by seed: a run that is stopped early has whole seeds
-    jobs = jobs or (1 if torch.cuda.is_available() else max(1, min(joblib.cpu_count(), len(todo) or 1)))
-    res = Ablation(plan, specs, seeds, mode, built, rows)
+    specs = [(o.label, o.tricks.apply(base)) for o in plan]
+    run,halted = _Runner(data_key(built), out, jobs, engine, retry, progress),[]
+    res = Ablation(plan, specs, seeds, mode, built, {})
     try:
-        with tqdm(total=len(keys), initial=len(rows), desc='runs', unit='run', disable=not progress) as bar:
-            for i,s,row in _results(specs, todo, jobs):
-                row.update(key=keys[i,s], data=data, versions=json.dumps(versions, sort_keys=True), commit=_commit())
-                if out is not None: append_row(out/'runs.csv', row)
-                rows[i,s] = row
-                bar.set_postfix_str(f"{row['arm']}, seed {s}: " + (f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60]), refresh=False)
-                bar.update()
+        if halving: plan,res.halted = _halve(plan, base, seeds, run)
+        res.arms,res.specs = plan,[(o.label, o.tricks.apply(base)) for o in plan]
+        run(res.specs, seeds, rows=res.rows)
     except KeyboardInterrupt:
-        if not rows: raise
-        print(f"Stopped: {len(rows)} of {len(keys)} runs are done" + (f" and kept in {out/'runs.csv'}; the same call does the others." if out is not None else '.'))
+        if not res.rows: raise
+        print(f"Stopped: {len(res.rows)} of {len(res.specs)*len(seeds)} runs are done" + (f" and kept in {out/'runs.csv'}; the same call does the others." if out is not None else '.'))
         res.stopped = True
+    old = [o for o in res.rows.values() if o['status']=='failed']
+    if old and not retry and progress: print(f"{len(old)} of {len(res.rows)} runs failed ({old[0]['arm']}, seed {old[0]['seed']}: {old[0]['reason']}). `retry=True` tries them again.")
     return res
+
+# %% ../nbs/41_ablation.ipynb #e28ee1e0
+def _halve(plan, base, seeds, run):
+    "The arms that survive two short rounds, and (label, epochs, difference in points) for the others"
+    halted = []
+    for k in (4,2):
+        n = max(1, round(base.n_epoch/k))
+        if len(plan)<=3 or n>=base.n_epoch: continue
+        trial = [10**6*k+s for s in seeds[:2]] # other seeds than those of the final runs
+        short = base.copy(n_epoch=n)
+        rows = run([(o.label, o.tricks.apply(short)) for o in plan], trial, f'{n} epochs')
+        acc = lambda i: np.mean([o['accuracy'] if (o:=rows[i,s])['status']=='ok' else -1 for s in trial])
+        diffs = {i: 100*(acc(i)-acc(0)) for i in range(1, len(plan))}
+        keep = sorted(sorted(diffs, key=lambda i: -diffs[i])[:(len(diffs)+1)//2])
+        halted += [(plan[i].label, n, diffs[i]) for i in diffs if i not in keep]
+        plan = [plan[0]] + [plan[i] for i in keep]
+    return plan,halted
 
 # %% ../nbs/41_ablation.ipynb #73178db8
 def _writable(out):
@@ -283,7 +482,7 @@ class Ablation:
     "The runs of an ablation, and what they say"
     def __init__(self, arms, specs, seeds, mode, dls, rows):
         store_attr()
-        self.stopped = False
+        self.stopped,self.halted = False,[]
     @property
     def runs(self)->pd.DataFrame: # The columns of `runs.csv`
         "A row for every finished run"
@@ -301,7 +500,7 @@ class Ablation:
 
 # %% ../nbs/41_ablation.ipynb #0791b93d
 @patch
-def table(self:Ablation)->pd.DataFrame: # Columns trick, seeds, accuracy, acc_lo, acc_hi, diff, lo, hi, verdict, could_see, seconds, cost, loss, calibration, failed
+def table(self:Ablation)->pd.DataFrame: # Columns trick, seeds, accuracy, acc_lo, acc_hi, diff, lo, hi, verdict, could_see, seconds, cost, memory, gflops, loss, calibration, failed
     "A row for each arm: accuracy with its 95 % interval, difference with its interval, verdict, cost"
     res,k = [],max(1, sum(o.ref is not None for o in self.arms))
     for i,a in enumerate(self.arms):
@@ -310,22 +509,22 @@ def table(self:Ablation)->pd.DataFrame: # Columns trick, seeds, accuracy, acc_lo
         if ok:
             e = two_way(100*self._hits(i, list(ok)).astype(float))
             row.update(accuracy=e.mean, acc_lo=max(0, e.lo), acc_hi=min(100, e.hi), seconds=np.median([o['seconds'] for o in ok.values()]), loss=np.mean([o['loss'] for o in ok.values()]),
-                       calibration=np.mean([o['calibration'] for o in ok.values()]))
+                       calibration=np.mean([o['calibration'] for o in ok.values()]), **{c:np.median([float(o[c] or 'nan') for o in ok.values()]) for c in ('memory','gflops')})
             row['cost'] = self._cost(a, 0)
         if a.ref is not None:
             e,dots = self._compare(i, a.ref, .05/k)
             if e: row.update(diff=e.mean, lo=e.lo, hi=e.hi, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed', could_see=e.could_see)
         res.append(row)
-    cols = 'trick seeds accuracy acc_lo acc_hi diff lo hi verdict could_see seconds cost loss calibration failed'.split()
+    cols = 'trick seeds accuracy acc_lo acc_hi diff lo hi verdict could_see seconds cost memory gflops loss calibration failed'.split()
     return pd.DataFrame(res).reindex(columns=cols)
 
 def _cells(t):
     "The table `t` as people read it: (heading, rows of text)"
     num = lambda o, f='{:.1f}': '' if o is None or pd.isna(o) else f.format(o)
     rng = lambda m,lo,hi,f: '' if pd.isna(m) else f"{num(m,f)} [{num(lo,f)}, {num(hi,f)}]"
-    rows = [(o.trick, rng(o.accuracy, o.acc_lo, o.acc_hi, '{:.1f}'), rng(o['diff'], o.lo, o.hi, '{:+.1f}'), '' if pd.isna(o.verdict) else o.verdict, num(o.seconds, '{:.2f}'), num(o.cost, '{:.2f}x'), num(o.loss, '{:.3f}'), num(100*o.calibration),
+    rows = [(o.trick, rng(o.accuracy, o.acc_lo, o.acc_hi, '{:.1f}'), rng(o['diff'], o.lo, o.hi, '{:+.1f}'), '' if pd.isna(o.verdict) else o.verdict, num(o.seconds, '{:.2f}'), num(o.cost, '{:.2f}x'), num(o.memory, '{:,.0f}'), num(o.gflops, '{:.3g}'), num(o.loss, '{:.3f}'), num(100*o.calibration),
              f"{o.seeds}" + (f" ({o.failed} failed)" if o.failed else '')) for _,o in t.iterrows()]
-    return ('trick','accuracy, %','difference, points','verdict','s/epoch','cost','loss','calibration error, %','seeds'),rows
+    return ('trick','accuracy, %','difference, points','verdict','s/epoch','cost','peak MB','GFLOP','loss','calibration error, %','seeds'),rows
 
 @patch
 def __repr__(self:Ablation):
@@ -340,9 +539,9 @@ def _repr_markdown_(self:Ablation):
 @patch
 def _small_print(self:Ablation):
     k = sum(o.ref is not None for o in self.arms)
-    ref = {'cumulative':'the step before', 'leave_one_out':'the full bag', 'add_one':'the baseline'}[self.mode]
+    ref = {'cumulative':'the step before', 'leave_one_out':'the full bag', 'add_one':'the baseline', 'grid':'the baseline'}[self.mode]
     return (f"Difference to {ref}, paired by seed and picture; intervals cover other seeds and other pictures, all {k} together at 95 %. {len(self.seeds)} seeds, {self.specs[0][1].n_epoch} epochs, "
-            f"{len(self.dls.train_ds)} pictures to train on, {len(self.dls.valid_ds)} to measure with. Seconds: training only, median, one thread per run if several run at a time." + (f' {self.missing} runs are missing.' if self.missing else ''))
+            f"{len(self.dls.train_ds)} pictures to train on, {len(self.dls.valid_ds)} to measure with. Seconds: training only, median epoch, one thread per run if several run at a time. Peak MB: of the process on a CPU, of the tensors on a GPU. GFLOP: a training step, per picture." + (f' {self.missing} runs are missing.' if self.missing else ''))
 
 # %% ../nbs/41_ablation.ipynb #05d0d78d
 @patch
@@ -357,6 +556,7 @@ def answers(self:Ablation)->list: # A sentence for each comparison
         if o.verdict in ('helps','hurts'): res.append(f"`{a.name}` {o.verdict}: {rng}{cost}.")
         elif o.verdict=='one seed': res.append(f"`{a.name}`: {rng} with one seed, which allows no verdict.")
         else: res.append(f"`{a.name}`: no evidence at {n} epochs, {rng}{cost}. These runs could have told {o.could_see:.1f} points from nothing.")
+    for label,k,d in self.halted: res.append(f"`{label.removeprefix('+ ')}` was stopped after {k} epochs, {d:+.1f} points from the baseline there. That is no verdict: it may pay in a longer run.")
     return res
 
 @patch
@@ -382,10 +582,30 @@ def plot(self:Ablation, ax=None):
     for i,a in enumerate(self.arms):
         if a.ref is None: continue
         e,dots = self._compare(i, a.ref, .05/k)
-        if e: rows.append(dict(label=a.label, color=trick_color(a.name), diff=e.mean, lo=e.lo, hi=e.hi, dots=dots, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed'))
+        if e: rows.append(dict(label=a.label, color=trick_color(a.label if self.mode=='grid' else a.name), diff=e.mean, lo=e.lo, hi=e.hi, dots=dots, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed'))
     n = [o['verdict'] for o in rows]
     title = ', '.join(f"{n.count(o)} {w}{'s' if n.count(o)==1 and w in ('help','hurt') else ''}" for o,w in (('helps','help'),('hurts','hurt'),('no evidence','without evidence'),('one seed','with one seed')) if n.count(o))
     return show_effects(rows, f'Of {len(rows)} tricks {title}' if rows else 'No finished pair of runs', ax=ax)
+
+# %% ../nbs/41_ablation.ipynb #a3e80bd6
+@patch
+def curves(self:Ablation, ax=None):
+    "Draw the accuracy after each epoch, a line for each arm, a band from the lowest to the highest seed"
+    lines,bands = {},[]
+    for i,a in enumerate(self.arms):
+        ys = [[100*float(v) for v in str(o['curve']).split()] for o in self._ok(i).values() if o['curve']==o['curve'] and o['curve']!='']
+        if not ys: continue
+        n = min(map(len, ys))
+        ys,x = np.array([o[:n] for o in ys]),list(range(1, n+1))
+        lines[a.label] = (x, ys.mean(0).tolist())
+        bands.append((a, x, ys.min(0), ys.max(0)))
+    if not lines: raise ValueError('No run has a curve: the rows are of an older version, or every run failed.')
+    colors = {a.label: grey if a.ref is None else trick_color(a.label if self.mode=='grid' else a.name) for a in self.arms}
+    best = max(lines, key=lambda o: lines[o][1][-1])
+    ax = show_lines(lines, f'Highest at the end: {best}', 'epoch', 'accuracy, %', colors, ax=ax)
+    for a,x,lo,hi in bands: ax.fill_between(x, lo, hi, color=colors[a.label], alpha=.12, lw=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return ax
 
 # %% ../nbs/41_ablation.ipynb #eef2960b
 @patch
@@ -403,7 +623,8 @@ def report(self:Ablation,
                  device=', '.join(sorted({o['device'] for o in self.rows.values() if o['device']})), versions=', '.join(f'{k} {v}' for k,v in versions.items()), commit=_commit() or '')
     html = env.get_template('report.html').render(answers=self.answers(), head=head, rows=rows, note=self._small_print(), svg=fig_svg(self.plot().figure), facts={k:v for k,v in facts.items() if v not in ('',None)},
         base=base._rows(), steps=[(a.label, a.tricks.apply(base).diff(self.arms[a.ref].tricks.apply(base))) for a in self.arms if a.ref is not None], runs=[(o['arm'], o['seed'], o['status'], o['accuracy'], o['seconds'], o['reason']) for o in self.runs.to_dict('records')], repeat=repeat,
-        titles=dict(cumulative='Each trick added to the ones before', leave_one_out='Each trick left out of the full bag', add_one='Each trick alone')[self.mode])
+        titles=dict(cumulative='Each trick added to the ones before', leave_one_out='Each trick left out of the full bag', add_one='Each trick alone', grid='Values of one trick')[self.mode],
+        curves=fig_svg(self.curves().figure) if any(o['curve']==o['curve'] and o['curve'] for o in self.rows.values() if o['status']=='ok') else '')
     path = Path(path)
     tmp = path.with_suffix('.tmp')
     tmp.write_text(html, encoding='utf-8')
