@@ -10,10 +10,10 @@ __all__ = ['modes', 'ladders', 'versions', 'Arm', 'arms', 'Effect', 'two_way', '
 
 # %% ../nbs/41_ablation.ipynb #ae83ba21
 import ast, base64, csv, ctypes, gc, hashlib, io, itertools, json, math, platform, subprocess, tempfile, time, warnings
-from concurrent.futures import FIRST_COMPLETED, wait
+import concurrent.futures as cf
 from dataclasses import dataclass
 import cloudpickle, joblib, psutil, scipy.stats, torchvision
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import process_executor
 from torch.utils.flop_counter import FlopCounterMode
 from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
@@ -314,16 +314,16 @@ def _died(specs, i, seed, why='out of memory?'):
 
 def _in_processes(path, todo, jobs):
     "Yield (arm, seed, row), or (arm, seed, None) for those under way when a process died; then stop"
-    ex,left,flying = ProcessPoolExecutor(jobs, env=dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')),list(todo),{}
+    ex,left,flying = process_executor.ProcessPoolExecutor(jobs, env=dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')),list(todo),{}
     try:
         while left or flying:
             while left and len(flying)<jobs:
                 o = left.pop(0)
                 flying[ex.submit(_run_job, path, *o)] = o
-            for f in wait(flying, return_when=FIRST_COMPLETED).done:
+            for f in cf.wait(flying, return_when=cf.FIRST_COMPLETED).done:
                 o = flying.pop(f)
                 try: yield *o,f.result()
-                except joblib.externals.loky.process_executor.BrokenProcessPool: # a killed worker takes the whole pool with it
+                except process_executor.BrokenProcessPool: # a killed worker takes the whole pool with it
                     for i,s in [o, *flying.values()]: yield i,s,None
                     return
     finally: ex.shutdown(wait=False, kill_workers=True)
@@ -360,6 +360,7 @@ def _in_ray(specs, todo, jobs):
             i,s = flying.pop(f)
             try: row = ray.get(f)
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError): row = _died(specs, i, s)
+            except ray.exceptions.RayTaskError as e: row = {**_died(specs, i, s), **_failed(e.cause)} # such as a module of yours that the cluster does not have
             yield i,s,row
     finally:
         for f in flying: ray.cancel(f, force=True)

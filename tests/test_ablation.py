@@ -1,0 +1,55 @@
+"Runs in several processes: a worker that dies, a cluster, the same numbers everywhere"
+import os, signal, sys
+import cloudpickle, pytest
+from fastai.vision.all import Callback, accuracy, torch
+from fastai_tricks.all import ablate, check_dls, check_spec, in_memory, read_rows
+
+@pytest.fixture(scope='module')
+def toy():
+    def dls():
+        d = check_dls(n=60, n_valid=40, bs=16)
+        res = in_memory(d)
+        res.c = d.c
+        return res
+    return check_spec(dls=dls(), metrics=accuracy, n_epoch=2, lr=2e-2)
+
+def same(a, b):
+    cols = 'arm seed status accuracy loss calibration gflops curve hits'.split()
+    assert a.runs[cols].equals(b.runs[cols])
+
+def test_processes_give_the_numbers_of_one(toy):
+    kw = dict(base=toy, mode='add_one', seeds=3, progress=False)
+    same(ablate(toy.dls, ['label_smoothing'], jobs=1, **kw), ablate(toy.dls, ['label_smoothing'], jobs=2, **kw))
+
+class Killed(Callback):
+    "Kill this process in a run of seed 2, as the system does when memory runs out"
+    def before_batch(self):
+        if torch.initial_seed()==2: os.kill(os.getpid(), signal.SIGKILL)
+
+def test_a_killed_process_is_a_row_and_the_others_go_on(toy, tmp_path):
+    kw = dict(base=toy, mode='add_one', seeds=3, jobs=2, progress=False, out=tmp_path)
+    a = ablate(toy.dls, [Killed, 'label_smoothing'], **kw)
+    t = a.table().set_index('trick')
+    assert t.failed.to_dict()=={'baseline':0, '+ Killed':1, '+ label_smoothing':0} and a.missing==0
+    bad = a.runs[a.runs.status=='failed']
+    assert bad.seed.tolist()==[2] and 'was killed, twice' in bad.reason.iloc[0]
+    assert len(read_rows(tmp_path/'runs.csv'))==9
+    same(ablate(toy.dls, ['label_smoothing'], **{**kw, 'out':None, 'jobs':1}), ablate(toy.dls, ['label_smoothing'], **kw)) # found in the file, and right
+
+def test_a_ray_cluster_gives_the_same_numbers(toy):
+    ray = pytest.importorskip('ray', reason='an optional extra, without a wheel for every Python')
+    from ray.cluster_utils import Cluster
+    cloudpickle.register_pickle_by_value(sys.modules[__name__]) # this file is not installed on the cluster
+    os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, include_dashboard=False)) # the head only keeps books
+    try:
+        for _ in range(2): cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False)
+        kw = dict(base=toy, mode='add_one', seeds=3, progress=False)
+        same(ablate(toy.dls, ['label_smoothing'], jobs=1, **kw), ablate(toy.dls, ['label_smoothing'], engine='ray', **kw))
+        a = ablate(toy.dls, [Killed], engine='ray', **{**kw, 'seeds':2})
+        assert a.table().failed.tolist()==[0,1]
+        assert len([o for o in ray.nodes() if o['Alive']])==3
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
