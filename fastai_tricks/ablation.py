@@ -163,7 +163,7 @@ class _Few(Callback):
     order = -200
     def before_fit(self): self.flops,self.count = 0,None
     def before_batch(self):
-        if self.training and self.train_iter==1:
+        if self.training and self.train_iter==min(1, self.n_iter*self.n_epoch-1):
             self.count = FlopCounterMode(display=False)
             self.count.__enter__()
     def after_batch(self):
@@ -178,13 +178,13 @@ def _quiet_learner(spec):
     learn.logger = noop
     return learn
 
-_warmed = {} # in this process: key of a record to its GFLOPs
+_warmed = {} # in this process: what is trained to its GFLOPs
 
 def _warm_up(spec):
     "Train three batches, so that no timed step pays for what happens once; GFLOPs of a training step per picture"
-    key = spec.key()
+    learn,few = _quiet_learner(spec),_Few()
+    key = (spec.key(), *(tuple(getattr(o, 'shape', ())) for o in learn.dls.train.do_item(0))) # a record does not say how large the pictures are
     if key not in _warmed:
-        learn,few = _quiet_learner(spec),_Few()
         spec.train(learn.add_cb(few))
         _warmed[key] = few.flops/1e9
     return _warmed[key]
@@ -235,6 +235,7 @@ def run_once(
             row['memory'] = round(_peak(learn.dls), 1)
             learn.remove_cb(clock)
             probs,targs = learn.get_preds(dl=learn.dls.valid)
+        if not torch.isfinite(probs).all(): raise ValueError(f'{int((~torch.isfinite(probs)).any(1).sum())} of {len(probs)} predictions are not finite')
         hits = probs.argmax(1)==targs
         row.update(status='ok', accuracy=round(float(hits.float().mean()), 6), loss=round(float(F.nll_loss(probs.clamp_min(1e-12).log(), targs)), 6), calibration=round(calibration_error(probs, targs), 6),
             seconds=round(float(np.median(clock.secs)), 4), params=sum(o.numel() for o in learn.model.parameters()), device=str(learn.dls.device), n_valid=len(hits), curve=' '.join(map(str, clock.glances)), hits=_pack(hits))

@@ -6,6 +6,7 @@ from fastai_tricks.check import check_dls, check_spec, check_trick
 from fastai_tricks.schedule import WarmupSched, linear_scaling, scale_lr, show_sched, warmup_cos, warmup_cosine, warmup_step, warmup_steps
 from fastai_tricks.optim import NoBiasDecay, OptFunc, decay_report, nag, no_bias_decay, no_decay_names
 from fastai_tricks.precision import best_precision, large_batch, low_precision
+from fastai_tricks.resume import Checkpoint, read_checkpoint
 from fastai_tricks.resnet import *
 from fastai_tricks.surgery import *
 from fastai_tricks.targets import LabelSmoothing, TargetCallback, label_smoothing, smooth_labels, target_loss

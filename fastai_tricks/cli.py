@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/cli.html.md"""
 __all__ = ['parser', 'main']
 
 # %% ../nbs/42_cli.ipynb #c2e28e6a
-import argparse, os, shlex, sys, warnings
+import argparse, ast, difflib, json, os, shlex, sys, warnings
 from pathlib import Path
 
 # %% ../nbs/42_cli.ipynb #2aa3211e
@@ -25,6 +25,21 @@ examples:
   fastai-tricks ablate --data IMAGENETTE_160 --epochs 20      a dataset of fastai's, fetched on first use
   fastai-tricks ablate --tricks label_smoothing mixup --mode add_one --seeds 5
   fastai-tricks ablate --tricks table4                        the paper's Table 4: a larger batch, and what mends it
+  fastai-tricks ablate --tricks small-data --epochs 10        the tricks of a recipe, one by one
+  fastai-tricks ablate --tricks mixup --mode grid --grid alpha=0.1,0.4,1
+  fastai-tricks ablate --tricks 'mixup(alpha=0.4)' cutmix --mode add_one --halving
+"""
+
+_train_help = """Train a network by a recipe: `fastai-tricks list` names them, `fastai-tricks show RECIPE` shows one.
+
+Writes to the folder --out: model.pkl (for fastai's load_learner), history.csv, recipe.toml, run.json (what was run, with versions), and checkpoints.
+Stop it when you like: the same command, or `fastai-tricks resume OUT`, goes on where it stopped, and ends with the weights that the unbroken run would have had.
+
+examples:
+  fastai-tricks train                                         the recipe for small data, on the pictures that come with the package
+  fastai-tricks train --data pictures --size 96 --epochs 20   a folder with a subfolder for each class
+  fastai-tricks train --recipe paper-refined --arch resnet50d --data IMAGENETTE --size 224 --bs 128 --epochs 40
+  fastai-tricks train --recipe mine.toml                      a recipe of your own
 """
 
 def parser()->argparse.ArgumentParser:
@@ -34,44 +49,80 @@ def parser()->argparse.ArgumentParser:
     from fastai_tricks import __version__
     p.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
     sub = p.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    sub.add_parser('list', help='list the tricks, with their source', description='List the tricks, with their source and what they do.')
-    s = sub.add_parser('show', help='show the card of a trick', description='Show what there is to know about a trick: source, arguments, costs, when it hurts, measured effect.', epilog='example:\n  fastai-tricks show mixup', **kw)
-    s.add_argument('name', help='name of the trick, as in `fastai-tricks list`')
+    sub.add_parser('list', help='list the tricks and recipes, with their source', description='List the tricks and the recipes, with their source and what they do.')
+    s = sub.add_parser('show', help='show the card of a trick or a recipe', description='Show what there is to know about a trick (source, arguments, costs, when it hurts, measured effect) or a recipe (its tricks and their values).', epilog='examples:\n  fastai-tricks show mixup\n  fastai-tricks show paper-refined', **kw)
+    s.add_argument('name', help='name of the trick or recipe, as in `fastai-tricks list`')
+    t = sub.add_parser('train', help='train a network by a recipe', description=_train_help, **kw)
+    t.add_argument('--recipe', default='small-data', help='name of a recipe, or a TOML file with one (default: %(default)s)')
+    t.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, or a name in fastai's URLs (default: %(default)s)")
+    t.add_argument('--arch', default=None, help="network: a builder of ours (resnet18d, ...) or a timm name (default: the recipe's)")
+    t.add_argument('--epochs', type=int, default=None, help="epochs (default: the recipe's)")
+    t.add_argument('--size', type=int, default=None, help="height and width of the pictures of a folder, in pixels (default: the recipe's)")
+    t.add_argument('--bs', type=int, default=None, help='pictures in a batch; the rate follows (default: 64)')
+    t.add_argument('--seed', type=int, default=42, help='seed of weights, order and augmentation (default: %(default)s)')
+    t.add_argument('--every', default='epoch', help="when to write a checkpoint: 'epoch', a number of steps, or a time as '10min' (default: %(default)s)")
+    t.add_argument('--out', default='training', help='folder for what is written (default: %(default)s)')
+    r = sub.add_parser('resume', help='go on with a training that stopped', description='Go on with a training that `fastai-tricks train` began and that was stopped or killed.', epilog='example:\n  fastai-tricks resume training', **kw)
+    r.add_argument('out', help='folder that `fastai-tricks train --out` wrote')
     a = sub.add_parser('ablate', help='find out which tricks help on your pictures', description=_ablate_help, **kw)
     a.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, or a name in fastai's URLs (default: %(default)s)")
-    a.add_argument('--tricks', nargs='+', default=['quick'], metavar='NAME', help="tricks, in the order to add them, or a ladder of them: 'quick' (nag, warmup_cosine, resnet_d, label_smoothing, mixup) or 'table4', the paper's Table 4 (default: quick)")
-    a.add_argument('--mode', default='cumulative', choices=['cumulative','leave_one_out','add_one'], help='each trick on top of those before, the full bag without each, or each alone (default: %(default)s)')
+    a.add_argument('--tricks', nargs='+', default=['quick'], metavar='NAME', help="tricks in the order to add them, with arguments if you like: 'mixup(alpha=0.4)'; or a recipe; or a ladder: 'quick' (nag, warmup_cosine, resnet_d, label_smoothing, mixup) or 'table4', the paper's Table 4 (default: quick)")
+    a.add_argument('--mode', default='cumulative', choices=['cumulative','leave_one_out','add_one','grid'], help='each trick on top of those before, the full bag without each, each alone, or one trick with several values (default: %(default)s)')
+    a.add_argument('--grid', nargs='+', default=None, metavar='NAME=V,V', help='for --mode grid: values of an argument of the trick, as alpha=0.1,0.4')
+    a.add_argument('--halving', action='store_true', help='for the modes add_one and grid: stop the worse half after a quarter and after half of the epochs')
     a.add_argument('--seeds', type=int, default=3, help='trainings of each arm (default: %(default)s)')
     a.add_argument('--epochs', type=int, default=None, help='epochs of each training (default: 3 on the embedded pictures, else 5)')
     a.add_argument('--size', type=int, default=None, help='height and width of the pictures of a folder, in pixels (default: 64)')
     a.add_argument('--bs', type=int, default=64, help='pictures in a batch (default: %(default)s)')
     a.add_argument('--jobs', type=int, default=None, help='trainings at a time (default: one per core, on a GPU one)')
+    a.add_argument('--retry', action='store_true', help='try runs again that failed before')
+    a.add_argument('--engine', default='processes', choices=['processes','ray'], help='where the runs go: processes here, or a Ray cluster (default: %(default)s)')
     a.add_argument('--out', default='ablation', help='folder for runs.csv, plot.png and report.html (default: %(default)s)')
     return p
 
 # %% ../nbs/42_cli.ipynb #b8673468
 def _list(args):
-    from fastai_tricks.all import tricks
-    print(tricks)
+    from fastai_tricks.all import recipes, tricks
+    print(tricks, recipes(), sep='\n\n')
 
 def _show(args):
-    from fastai_tricks.all import tricks
+    from fastai_tricks.all import recipe, recipes, tricks
+    if args.name not in tricks and (args.name in recipes() or args.name.endswith('.toml')): return print(recipe(args.name))
+    if args.name not in tricks and len(difflib.get_close_matches(args.name, recipes(), 1, .75)): recipe(args.name) # which says what is near
     t = tricks[args.name]
     print(f'{t!r}: {t.doc}\n')
     for k,v in t.card(): print(f'{k:10} {v}')
 
+def _check(args, *names):
+    for o in names:
+        if getattr(args, o) is not None and getattr(args, o)<1: raise ValueError(f"--{o} is at least 1, got {getattr(args, o)}.")
+
+def _dls(args, bs, size, seed=None):
+    from fastai_tricks.all import named_dls
+    if args.data!='embedded': return named_dls(args.data, bs=bs, size=args.size or size, seed=seed)
+    if args.size is not None: raise ValueError("--size is for folders: the embedded pictures are 28 pixels wide.")
+    return named_dls('embedded', bs=bs, seed=seed)
+
+def _grid(given):
+    "`['alpha=.1,.4']` as `{'alpha': [.1,.4]}`"
+    res = {}
+    for o in given or ():
+        nm,eq,vs = o.partition('=')
+        try: res[nm] = [ast.literal_eval(v) for v in vs.split(',')]
+        except (SyntaxError, ValueError): res[nm] = vs.split(',') # words
+        if not eq or not vs: raise ValueError(f"--grid takes NAME=VALUE,VALUE, as alpha=0.1,0.4; got {o!r}.")
+    return res or None
+
 def _ablate(args):
     import matplotlib
     matplotlib.use('Agg')
-    from fastai_tricks.all import ablate, arms, named_dls
-    arms(args.tricks, args.mode) # a misspelt name is told before any data are read
+    from fastai_tricks.all import ablate, arms
+    grid = _grid(args.grid)
+    arms(args.tricks, args.mode, grid) # a misspelt name is told before any data are read
     if args.seeds<1: raise ValueError(f"--seeds is at least 1, got {args.seeds}. A verdict needs at least 2, three are better.")
-    for o in ('epochs','size','bs','jobs'):
-        if getattr(args, o) is not None and getattr(args, o)<1: raise ValueError(f"--{o} is at least 1, got {getattr(args, o)}.")
+    _check(args, 'epochs', 'size', 'bs', 'jobs')
     embedded = args.data=='embedded'
-    if embedded and args.size is not None: raise ValueError("--size is for folders: the embedded pictures are 28 pixels wide.")
-    dls = named_dls(args.data, bs=args.bs, **({} if embedded else dict(size=args.size or 64)))
-    res = ablate(dls, args.tricks, mode=args.mode, n_epoch=args.epochs or (3 if embedded else 5), seeds=args.seeds, out=args.out, jobs=args.jobs)
+    res = ablate(_dls(args, args.bs, 64), args.tricks, mode=args.mode, grid=grid, n_epoch=args.epochs or (3 if embedded else 5), seeds=args.seeds, out=args.out, jobs=args.jobs, halving=args.halving, retry=args.retry, engine=args.engine)
     out = Path(args.out)
     name = 'the embedded Fashion-MNIST sample' if embedded else str(args.data)
     if not res.runs.status.eq('ok').any(): raise RuntimeError(f"no run ended well: {res.runs.reason.iloc[0] if len(res.runs) else 'none was finished'}. The rows are in {out/'runs.csv'}.")
@@ -79,6 +130,55 @@ def _ablate(args):
     res.report(out/'report.html', data=name, repeat=shlex.join(['fastai-tricks', *args.argv]))
     print('\n' + '\n'.join(o.replace('`','') for o in res.answers()) + f'\n\n{res!r}\n\nWritten: {out}/report.html, {out}/plot.png, {out}/runs.csv')
     return 130 if res.stopped else 0
+
+# %% ../nbs/42_cli.ipynb #84b7fa0c
+_same_run = 'recipe data arch epochs size bs seed'.split()
+
+def _train(args):
+    from fastai_tricks.all import Checkpoint, data_key, recipe, seed_everything
+    from fastai_tricks.ablation import versions
+    from fastai_tricks.resume import _files
+    _check(args, 'epochs', 'size', 'bs')
+    r,out = recipe(args.recipe),Path(args.out).resolve()
+    keep = Checkpoint(out/'checkpoints', every=args.every)
+    now = {o:getattr(args, o) for o in _same_run}
+    now['data'] = args.data if args.data=='embedded' or not Path(args.data).exists() else str(Path(args.data).resolve())
+    was = json.loads((out/'run.json').read_text())['args'] if (out/'run.json').exists() else now
+    odd = [f'--{o} {was[o]}, now {now[o]}' for o in _same_run if was[o]!=now[o]]
+    if odd: raise ValueError(f"{out} holds another training ({'; '.join(odd)}). Give another --out, or `fastai-tricks resume {args.out}`.")
+    seed_everything(args.seed)
+    dls = _dls(args, args.bs or 64, r.size or 64, args.seed)
+    spec = r.spec(dls, args.arch, args.epochs, args.seed, verbose=True)
+    learn = spec.learner().add_cb(keep)
+    out.mkdir(parents=True, exist_ok=True)
+    r.to_toml(out/'recipe.toml')
+    rows = dict((k,v) for k,v in spec._rows() if k!='dls')
+    (out/'run.json').write_text(json.dumps(dict(args={**now, 'every':args.every}, lr=str(learn.lr), batch=dls.bs, pictures=[len(dls.train_ds), len(dls.valid_ds)], data_key=data_key(dls), key=spec.key(), device=str(dls.device), spec=rows, versions=versions), indent=1))
+    try:
+        if _files(keep.path): learn.resume(keep.path)
+        else: spec.train(learn)
+    except KeyboardInterrupt:
+        done = len(vars(learn.recorder).get('values') or ())
+        print(f"\nStopped after epoch {done}. The same command, or `fastai-tricks resume {args.out}`, goes on from there.")
+        return 130
+    learn.remove_cb(keep)
+    vals = vars(learn.recorder).get('values') # None: it had ended before
+    if vals:
+        import pandas as pd
+        names = [o for o in learn.recorder.metric_names if o not in ('epoch','time')]
+        df = pd.DataFrame([list(o)[:len(names)] for o in vals], columns=names)
+        df.insert(0, 'epoch', range(len(df)))
+        df.to_csv(out/'history.csv', index=False)
+        print('\n' + df.tail(1).to_string(index=False))
+    if vals or not (out/'model.pkl').exists():
+        learn.export(out/'model.pkl')
+        print(f'\nWritten: {args.out}/model.pkl, {args.out}/history.csv, {args.out}/run.json')
+
+def _resume(args):
+    f = Path(args.out)/'run.json'
+    if not f.exists(): raise ValueError(f"{args.out} holds no training: there is no {f}. Begin one by `fastai-tricks train --out {args.out}`.")
+    vars(args).update(json.loads(f.read_text())['args'])
+    return _train(args)
 
 # %% ../nbs/42_cli.ipynb #397913b3
 def main(
@@ -90,8 +190,8 @@ def main(
     args.argv = argv
     os.environ.setdefault('PYTHONWARNINGS', 'ignore') # the processes that train inherit it
     warnings.simplefilter('ignore')
-    try: return {'list':_list, 'show':_show, 'ablate':_ablate}[args.command](args) or 0
-    except KeyboardInterrupt: code,msg = 130,'stopped before the first run was done'
+    try: return {'list':_list, 'show':_show, 'train':_train, 'resume':_resume, 'ablate':_ablate}[args.command](args) or 0
+    except KeyboardInterrupt: code,msg = 130,'stopped before anything was done'
     except ValueError as e: code,msg = 2,e
     except (RuntimeError, OSError) as e: code,msg = 1,e
     print(f"fastai-tricks: {' '.join(str(msg).split())}", file=sys.stderr)
