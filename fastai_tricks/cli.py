@@ -135,6 +135,7 @@ def _ablate(args):
 _same_run = 'recipe data arch epochs size bs seed'.split()
 
 def _train(args):
+    from fastai.callback.progress import ProgressCallback
     from fastai_tricks.all import Checkpoint, data_key, recipe, seed_everything
     from fastai_tricks.ablation import versions
     from fastai_tricks.resume import _files
@@ -150,6 +151,9 @@ def _train(args):
     dls = _dls(args, args.bs or 64, r.size or 64, args.seed)
     spec = r.spec(dls, args.arch, args.epochs, args.seed, verbose=True)
     learn = spec.learner().add_cb(keep)
+    if not sys.stdout.isatty(): # a bar in a file is noise
+        learn.remove_cb(ProgressCallback)
+        learn.logger = lambda o: print('  '.join(f'{v:.4f}' if isinstance(v, float) else f'{v}' for v in o), flush=True)
     out.mkdir(parents=True, exist_ok=True)
     r.to_toml(out/'recipe.toml')
     rows = dict((k,v) for k,v in spec._rows() if k!='dls')

@@ -300,8 +300,8 @@ def spec(self:Recipe,
         k,res = len(res.edits),t.apply(res)
         res = res.copy(edits=res.edits[:k] + tuple(_Lenient(o, t.name) for o in res.edits[k:]))
     if verbose:
-        x = built.train_ds[0][0]
-        rows = self.rescaled(built.bs*max(1, num_distrib()), n, None if self.arch is None or not hasattr(x, 'shape') else int(x.shape[-1]))
+        x = built.train.do_item(0)[0]
+        rows = self.rescaled(built.bs*max(1, num_distrib()), n, int(x.shape[-1]) if self.arch and hasattr(x, 'shape') else None)
         if rows and rows[-1][0]=='pixels' and int(rows[-1][2])<=64<self.size and not self.pretrained: said.append('Pictures as small as these are halved too early by a network for large ones: ours take `stem="small"`')
         how = f"{res.fit}({', '.join([str(n), *(f'{k}={describe(v)}' for k,v in res.fit_kw.items())])})"
         for o in [f'Recipe `{self.name}`' + (': ' + '; '.join(f'{a} {c} (made for {b})' for a,b,c in rows if b!=c and 'as it is' not in b) if rows else ' as it was made'), *said, f'It trains by `{how}`']: print(o + '.')

@@ -54,7 +54,7 @@ def _cb_states(learn):
     for cb in learn.cbs.sorted('order'):
         d = {}
         for k,v in cb.__dict__.items():
-            if k in ('learn','_init') or isinstance(cb, Checkpoint): continue
+            if k in ('learn','_init') or isinstance(cb, (Checkpoint,_Return)): continue
             try: d[k] = _pack(v)
             except _NotPlain: pass
         res.append([_cb_name(cb), d])
@@ -75,7 +75,7 @@ def _set_rng(learn, d):
 
 def _identity(learn):
     "What must be the same when a training goes on"
-    cbs = [repr(o) if isinstance(o, TrickCallback) else _cb_name(o) for o in learn.cbs.sorted('order') if not isinstance(o, (Checkpoint,fastai.learner.Recorder)) and _cb_name(o) not in ('ProgressCallback','CSVLogger')]
+    cbs = [repr(o) if isinstance(o, TrickCallback) else _cb_name(o) for o in learn.cbs.sorted('order') if not isinstance(o, (Checkpoint,_Return,fastai.learner.Recorder)) and _cb_name(o) not in ('ProgressCallback','CSVLogger')]
     return dict(model=describe([(nm,tuple(p.shape)) for nm,p in learn.model.state_dict().items()]), data=data_key(learn.dls), loss=describe(learn.loss_func), optimizer=describe(learn.opt_func), callbacks=', '.join(cbs), epochs=str(learn.n_epoch))
 
 def _state(learn):
@@ -228,7 +228,6 @@ def _fit_from(learn, d, f, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False,
 def _same(d, learn):
     "Refuse to go on with something else"
     now = _identity(learn)
-    now['callbacks'] = now['callbacks'].replace(', _Return', '')
     odd = [f'{k}: {_short(v)} in the checkpoint, {_short(now[k])} here' for k,v in d['identity'].items() if now[k]!=v]
     if odd: raise ValueError(f"The checkpoint is of another training. {'; '.join(odd)}. Build the Learner as it was, or train anew.")
     if d['torch']!=torch.__version__: warnings.warn(f"The checkpoint was written with torch {d['torch']}, this is {torch.__version__}: the last digits may differ.")

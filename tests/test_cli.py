@@ -75,3 +75,33 @@ def test_stopped_runs_are_kept_and_the_rest_is_done_later(pictures, tmp_path):
     for o in ('report.html','plot.png'): assert (out/o).stat().st_size>5000
     once = run(*command(pictures, tmp_path/'once'))
     assert {(o['arm'],o['seed'],o['accuracy']) for o in rows(tmp_path/'once')}=={(o['arm'],o['seed'],o['accuracy']) for o in rows(out)} # a stop changes no number
+
+def training(pictures, out, *more): return ['train','--data',pictures,'--size','32','--bs','32','--epochs','8','--out',out,*more]
+
+def begin(args, out, n):
+    "Start a training and wait until it has written `n` checkpoints"
+    p = subprocess.Popen([*cli, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    t0 = time.time()
+    while time.time()-t0<120 and p.poll() is None:
+        done = sorted((out/'checkpoints').glob('*.ckpt'))
+        if done and int(done[-1].stem.split('-')[1])>=n: return p
+        time.sleep(.02)
+    raise AssertionError(f'no checkpoint: {p.communicate()}')
+
+def test_a_training_that_was_killed_twice_ends_as_the_unbroken_one(pictures, tmp_path):
+    whole,out = tmp_path/'whole',tmp_path/'out'
+    r = run(*training(pictures, whole))
+    assert r.returncode==0, r.stderr
+    for n,sig in ((2,signal.SIGKILL), (4,signal.SIGINT)):
+        p = begin(training(pictures, out) if n==2 else ['resume',out], out, n)
+        os.killpg(p.pid, sig)
+        said,err = p.communicate(timeout=60)
+        if sig==signal.SIGINT: assert p.returncode==130 and 'goes on from there' in said and 'Traceback' not in err, (p.returncode, said[-300:], err[-500:])
+        assert not (out/'model.pkl').exists()
+    r = run('resume', out)
+    assert r.returncode==0 and 'Going on with `fit_warmup_cos`' in r.stdout, r.stderr
+    assert (out/'history.csv').read_text()==(whole/'history.csv').read_text()
+    import torch
+    from fastai.learner import load_learner
+    a,b = (load_learner(o/'model.pkl').model.state_dict() for o in (whole,out))
+    assert all(torch.equal(a[k], b[k]) for k in a)
