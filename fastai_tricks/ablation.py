@@ -604,8 +604,9 @@ def curves(self:Ablation, ax=None):
     if not lines: raise ValueError('No run has a curve: the rows are of an older version, or every run failed.')
     colors = {a.label: grey if a.ref is None else trick_color(a.label if self.mode=='grid' else a.name) for a in self.arms}
     best = max(lines, key=lambda o: lines[o][1][-1])
-    ax = show_lines(lines, f'Highest at the end: {best}', 'epoch', 'accuracy, %', colors, ax=ax)
-    for a,x,lo,hi in bands: ax.fill_between(x, lo, hi, color=colors[a.label], alpha=.12, lw=0)
+    if ax is None: _,ax = plt.subplots(figsize=(7.2, 3.4))
+    for a,x,lo,hi in bands: ax.fill_between(x, lo, hi, color=colors[a.label], alpha=.12, lw=0) # first, so that names at the ends know the range
+    show_lines(lines, f'Highest at the end: {best}', 'epoch', 'accuracy, %', colors, ax=ax)
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
 
