@@ -109,6 +109,8 @@ def _map(f, shape, kind):
     if not f.exists() or f.stat().st_size!=math.prod(shape): raise ValueError(f"The cached pictures {f} are gone or changed. Build the loaders again by `in_memory`.")
     return torch.from_file(str(f), shared=False, size=math.prod(shape), dtype=torch.uint8).reshape(shape).as_subclass(kind)
 
+def _as_numpy(o): return o.detach().cpu().as_subclass(torch.Tensor).numpy()
+
 def _file_crc(f):
     c = 0
     with open(f, 'rb') as o:
@@ -241,5 +243,3 @@ def data_key(
         else: c += [str(getattr(dl.dataset, 'items', len(dl.dataset)))]
         c.append(','.join(type(o).__name__ for o in getattr(dl.after_batch, 'fs', ())))
     return hashlib.sha256('\n'.join(c).encode()).hexdigest()[:8]
-
-def _as_numpy(o): return o.detach().cpu().as_subclass(torch.Tensor).numpy()
