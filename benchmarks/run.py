@@ -29,6 +29,8 @@ def rounds_of(arms, n, timer=cpu, warm=1):
         res.append({nm: t[nm] for nm in arms})
     return res
 
+short_run = False # a short run prints and records nothing
+
 def write(claim, op, bar, rows, a, b, note='', clock='cpu'):
     "Append and print the ratio `a`/`b` over `rows`"
     import torch, fastai, fastai_tricks
@@ -36,7 +38,7 @@ def write(claim, op, bar, rows, a, b, note='', clock='cpu'):
     q1,med,q3 = statistics.quantiles(rs, n=4, method='inclusive') if len(rs)>1 else rs*3
     met = med<=bar if op=='<=' else med>=bar
     new = not out.exists()
-    with open(out, 'a', newline='') as f:
+    with open(os.devnull if short_run else out, 'a', newline='') as f:
         w = csv.writer(f)
         if new: w.writerow(head)
         w.writerow([datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M'), claim, op, bar, f'{med:.4f}', f'{q1:.4f}', f'{q3:.4f}', met, len(rows), a, b, *(f'{statistics.median(o[k] for o in rows):.5f}' for k in (a,b)), clock, note,
@@ -82,6 +84,7 @@ def full_bag(n, **_):
             def __len__(self): return k
             def __iter__(self): return ((x[i:i+bs],y[i:i+bs]) for i in range(0, bs*k, bs))
         torch.manual_seed(0)
+        Batches.bs = bs
         learn = quiet(Learner(DataLoaders(Batches(), []), xresnet50(n_out=10), loss_func=nn.CrossEntropyLoss(), opt_func=nag, cbs=[LabelSmoothing(.1), MixUp(.2), NoBiasDecay()]))
         def ours():
             learn.validate = None
@@ -117,9 +120,10 @@ def epoch(n, short=False, **_):
     from torch import nn
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, Image, Learner, Normalize, Resize, ResizeMethod, Adam, GrandparentSplitter, get_image_files, parent_label, imagenet_stats
     from fastai.vision.models.xresnet import XResNet, ResBlock
-    from fastai_tricks.all import classes, folder_dls, nag, tiny_arrays
+    from fastai_tricks.all import folder_dls, nag, tiny_arrays
+    from fastai_tricks.data import classes
     n_pic,bs = (500 if short else 5000),64
-    net = lambda: XResNet(ResBlock, 1, [2,2,2,2], n_out=10, stem_szs=(16,16,32), widen=.5)
+    net = lambda: XResNet(ResBlock, 1, [2,2,2,2], n_out=10, widen=.5)
     a = tiny_arrays()
     with tempfile.TemporaryDirectory() as d:
         d = Path(d)
@@ -168,11 +172,11 @@ def mixup(n, **_):
     import fastai.callback.mixup as theirs
     import timm.data, torchvision.transforms.v2 as v2
     from torch import nn
-    from fastai.vision.all import DataLoaders, Learner
+    from fastai.vision.all import CrossEntropyLossFlat, DataLoaders, Learner
     from fastai_tricks.mixup import MixUp
     x,y = torch.randn(256, 3, 64, 64),torch.randint(0, 10, (256,))
     def arm(cb):
-        learn = quiet(Learner(DataLoaders([(x,y)], []), nn.Flatten(), loss_func=nn.CrossEntropyLoss(), cbs=cb))
+        learn = quiet(Learner(DataLoaders([(x,y)], []), nn.Flatten(), loss_func=CrossEntropyLossFlat(), cbs=cb))
         learn.training,learn.pct_train = True,0.
         learn.dl = learn.dls.train
         cb.before_fit() if hasattr(cb, 'before_fit') else None
@@ -206,7 +210,7 @@ def to_accuracy(n, short=False, **_):
     from fastai_tricks.all import NoBiasDecay, nag, resnet18d, tiny_dls
     from fastai.vision.models.xresnet import XResNet, ResBlock
     n_ep,n_pic = (3 if short else 15),(500 if short else 5000)
-    net = lambda: XResNet(ResBlock, 1, [1,1,1,1], c_in=1, n_out=10, stem_szs=(16,16,32), widen=.5)
+    net = lambda: XResNet(ResBlock, 1, [1,1,1,1], c_in=1, n_out=10, widen=.5)
     class Clock(Callback):
         "CPU time and accuracy after each epoch; training only is timed"
         def before_train(self): self.t0 = time.process_time()
@@ -229,14 +233,16 @@ def to_accuracy(n, short=False, **_):
     write('CPU time to the accuracy of 15 epochs of fit_one_cycle with Adam, small ResNet, embedded data', '<=', .5, rows, 'ours', 'stock',
           note='accuracy ' + '; '.join(f"{o['ours accuracy']:.4f} against {o['stock accuracy']:.4f}" for o in rows) + f"; {sum(o['ours']<float('inf') for o in rows)} of {n} seeds reached it; stock reads from memory too")
 
-claims = dict(step=(step,5,31), imports=(imports,2,9), mixup=(mixup,9,61), full_bag=(full_bag,3,15), epoch=(epoch,2,5), distill=(distill,3,15), to_accuracy=(to_accuracy,1,3))
+claims = dict(step=(step,5,31), imports=(imports,2,9), mixup=(mixup,9,61), full_bag=(full_bag,3,7), epoch=(epoch,2,3), distill=(distill,3,9), to_accuracy=(to_accuracy,1,3))
 
 def main(*args):
+    global short_run
     warnings.simplefilter('ignore')
     import torch
     torch.set_num_threads(1)
     sys.path.insert(0, str(root))
     short,where = 'short' in args,next((o for o in args if Path(o).is_dir() and o not in claims), None)
+    short_run = short
     for nm,(f,few,many) in claims.items():
         if not (set(args) & set(claims)) or nm in args: f(few if short else many, short=short, where=where)
 
