@@ -104,7 +104,7 @@ def _source(dl):
     return h.hexdigest()[:16]
 
 def _map(f, shape, kind):
-    "The pictures in file `f`, read-only for this process's own view and shared with others"
+    "The pictures in file `f`: pages shared by all processes, written to by none of them (a write gets a page of its own)"
     f = Path(f)
     if not f.exists() or f.stat().st_size!=math.prod(shape): raise ValueError(f"The cached pictures {f} are gone or changed. Build the loaders again by `in_memory`.")
     return torch.from_file(str(f), shared=False, size=math.prod(shape), dtype=torch.uint8).reshape(shape).as_subclass(kind)
