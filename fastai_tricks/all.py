@@ -4,8 +4,8 @@ from fastai_tricks.data import MemoryDL, data_key, folder_dls, in_memory, named_
 from fastai_tricks.show import fig_svg, show_effects, show_lines, svg_figures, trick_color
 from fastai_tricks.check import check_dls, check_spec, check_trick
 from fastai_tricks.schedule import WarmupSched, linear_scaling, scale_lr, show_sched, warmup_cos, warmup_cosine, warmup_step, warmup_steps
-from fastai_tricks.optim import NoBiasDecay, OptFunc, decay_report, nag, no_bias_decay, no_decay_names
-from fastai_tricks.precision import best_precision, large_batch, low_precision
+from fastai_tricks.optim import NoBiasDecay, OptFunc, adamw, decay_report, nag, no_bias_decay, no_decay_names
+from fastai_tricks.precision import Compiled, best_precision, channels_last, compiled, large_batch, low_precision
 from fastai_tricks.resume import Checkpoint, read_checkpoint
 from fastai_tricks.resnet import *
 from fastai_tricks.surgery import *

@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/data.html.md"""
 __all__ = ['assets', 'classes', 'tiny_arrays', 'MemoryDL', 'in_memory', 'tiny_dls', 'folder_dls', 'named_dls', 'data_key']
 
 # %% ../nbs/01_data.ipynb #d36ecb88
-import difflib, hashlib, os
+import difflib, hashlib, json, os, pickle, psutil, zlib
 from fastai.vision.all import *
 from .core import *
 from .core import _crc
@@ -26,32 +26,43 @@ def tiny_arrays()->dict: # `train_x, valid_x` (5000,28,28) uint8, `train_y, vali
 # %% ../nbs/01_data.ipynb #a35a0a4a
 class MemoryDL(TfmdDL):
     "A `TfmdDL` whose items were decoded once and are kept as tensors; make it by `in_memory`"
-    def __init__(self, dataset, mem=None, **kwargs):
+    def __init__(self, dataset, mem=None, cached=None, **kwargs):
         super().__init__(dataset, **{**kwargs, 'num_workers':0})
-        self.mem = mem # one tensor for each part of an item
+        self.mem,self.cached = mem,cached # one tensor for each part of an item; the file that the pictures are mapped from, if there is one
 
     def create_batches(self, samps):
         for idxs in chunked(samps, self.bs, self.drop_last): yield tuple(retain_type(o[idxs], o) for o in self.mem)
 
     def new(self, dataset=None, cls=None, **kwargs):
         "Loaders of the same items share the memory; for other items (`test_dl`, `export`) the usual loader takes over"
-        if dataset is None or dataset is self.dataset: return super().new(dataset, cls, **{'mem':self.mem, **kwargs})
+        if dataset is None or dataset is self.dataset: return super().new(dataset, cls, **{'mem':self.mem, 'cached':self.cached, **kwargs})
         return super().new(dataset, ifnone(cls, TfmdDL), **kwargs)
+
+    def __getstate__(self): return {**self.__dict__, 'mem':(None, *self.mem[1:])} if self.cached else self.__dict__ # the file is named, not copied
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.cached: self.mem = (_map(*self.cached), *self.mem[1:])
 
 # %% ../nbs/01_data.ipynb #bf58b2a4
 def in_memory(
     dls:DataLoaders, # Any whose item transforms give uint8 pictures of one size, without chance
-    max_gb:float=4., # Refuse to keep more than this, in GB
+    max_gb:float=None, # Refuse to keep more than this, in GB; None: four fifths of the memory that is free
+    cache=None, # Folder to keep the decoded pictures in, shared by all processes; None: keep them in this process only
 )->DataLoaders: # The same items, order and batch transforms
     "Decode every item of `dls` once and keep it"
-    loaders = []
+    free = psutil.virtual_memory().available/1e9
+    firsts = []
     for dl in dls.loaders:
         _no_chance(dl)
-        first_item = dl.do_item(0)
-        need = len(dl.dataset)*sum(o.numel()*o.element_size() for o in first_item)/1e9
-        if need>max_gb: raise ValueError(f"{len(dl.dataset)} items need {need:.1f} GB, more than `max_gb={max_gb}`. Use smaller pictures, raise `max_gb`, or keep the usual loaders.")
-        res = dl.new(cls=MemoryDL, drop_last=dl.drop_last, mem=_decode(dl, first_item))
-        loaders.append(res)
+        firsts.append(dl.do_item(0))
+    need = sum(len(dl.dataset)*sum(o.numel()*o.element_size() for o in it) for dl,it in zip(dls.loaders, firsts))/1e9
+    if need>ifnone(max_gb, .8*free):
+        raise ValueError(f"{sum(len(o.dataset) for o in dls.loaders)} items need {need:.1f} GB, more than " + (f"`max_gb={max_gb}`" if max_gb is not None else f"four fifths of the {free:.1f} GB that are free") +
+                         ". Use smaller pictures, " + ("raise `max_gb`, " if max_gb is not None else "free some memory, ") + "or keep the usual loaders.")
+    loaders = []
+    for dl,it in zip(dls.loaders, firsts):
+        mem,cached = (_decode(dl, it),None) if cache is None else _cached(dl, it, Path(cache))
+        loaders.append(dl.new(cls=MemoryDL, drop_last=dl.drop_last, mem=mem, cached=cached))
     return type(dls)(*loaders, path=dls.path, device=dls.device)
 
 def _no_chance(dl):
@@ -75,6 +86,56 @@ def _decode(dl, first_item):
 def _item_name(dl, i):
     it = getattr(dl.dataset, 'items', None)
     return str(it[i]) if it is not None and isinstance(it[i], (str,Path)) else f'item {i}'
+
+# %% ../nbs/01_data.ipynb #70219f42
+def _id(o):
+    "What tells an item from another, cheaply where it is a file"
+    if isinstance(o, (str,Path)) and Path(o).is_file():
+        st = Path(o).stat()
+        return f'{o} {st.st_size} {st.st_mtime_ns}'.encode()
+    return pickle.dumps(o)
+
+def _source(dl):
+    "Name of the cache file: changes with the items and with what is done to them"
+    h,ds = hashlib.sha256(),dl.dataset
+    tls = getattr(ds, 'tls', None)
+    for o in getattr(ds, 'items', range_of(ds)): h.update(_id(o) if hasattr(ds, 'items') else pickle.dumps(ds[o]))
+    h.update(repr([*(tls[0].tfms.fs if tls else ()), *((type(o).__name__, sorted((k,str(v)) for k,v in o.__dict__.items() if not k.startswith('_'))) for o in dl.after_item.fs)]).encode())
+    return h.hexdigest()[:16]
+
+def _map(f, shape, kind):
+    "The pictures in file `f`: pages shared by all processes, written to by none of them (a write gets a page of its own)"
+    f = Path(f)
+    if not f.exists() or f.stat().st_size!=math.prod(shape): raise ValueError(f"The cached pictures {f} are gone or changed. Build the loaders again by `in_memory`.")
+    return torch.from_file(str(f), shared=False, size=math.prod(shape), dtype=torch.uint8).reshape(shape).as_subclass(kind)
+
+def _as_numpy(o): return o.detach().cpu().as_subclass(torch.Tensor).numpy()
+
+def _file_crc(f):
+    c = 0
+    with open(f, 'rb') as o:
+        while b:=o.read(2**24): c = zlib.crc32(b, c)
+    return c
+
+def _cached(dl, first_item, folder):
+    "(decoded parts of `dl`, what `_map` needs), from `folder` if they are there and whole"
+    x = first_item[0]
+    if x.dtype!=torch.uint8: raise ValueError(f"`cache` keeps uint8 pictures, the first part of an item is {x.dtype}. Leave `IntToFloatTensor` to the batch transforms, or leave out `cache`.")
+    f,shape = folder/f'{_source(dl)}.bin',(len(dl.dataset), *x.shape)
+    side = f.with_suffix('.json')
+    whole = f.exists() and side.exists() and f.stat().st_size==math.prod(shape) and json.loads(side.read_text())==dict(shape=list(shape), crc=_file_crc(f))
+    if not whole or not hasattr(dl.dataset, 'tls'):
+        if f.exists() and not whole: warnings.warn(f'{f} is damaged; the pictures are decoded again.')
+        mem = _decode(dl, first_item)
+        folder.mkdir(parents=True, exist_ok=True)
+        tmp = folder/f'{f.name}.{os.getpid()}'
+        _as_numpy(mem[0]).tofile(tmp)
+        side.write_text(json.dumps(dict(shape=shape, crc=_file_crc(tmp))))
+        os.replace(tmp, f) # another process sees all of it or nothing
+        rest = mem[1:]
+    else: rest = tuple(retain_type(torch.stack([dl.after_item((tl[i],))[0].as_subclass(torch.Tensor) for i in range_of(dl.dataset)]), o) for tl,o in zip(dl.dataset.tls[1:], first_item[1:]))
+    cached = (f, shape, type(x))
+    return (_map(*cached), *rest),cached
 
 # %% ../nbs/01_data.ipynb #b7d1490b
 def tiny_dls(
@@ -106,7 +167,8 @@ def folder_dls(
     valid_pct:float=.2, # Share of each class held out, where the folder does not say it
     batch_tfms=None, # Further batch transforms, after normalising with ImageNet's statistics
     seed:int=None, # Seed of the order; None: from Python's random state
-    max_gb:float=4., # Keep the decoded pictures if they fit into this, in GB; otherwise read files
+    max_gb:float=4., # Keep the decoded pictures if they fit into this, in GB, and into the memory that is free; otherwise read files
+    cache=None, # Folder to keep the decoded pictures in, see `in_memory`; None: do not
     device=None, # Where batches go; None: fastai's default device
 )->DataLoaders:
     "The pictures below `path`, classes by folder name"
@@ -128,7 +190,7 @@ def folder_dls(
     block = DataBlock((ImageBlock, CategoryBlock(names)), get_y=parent_label, splitter=IndexSplitter(range(cut, len(items))),
                       item_tfms=Resize(size, method=ResizeMethod.Squish), batch_tfms=[Normalize.from_stats(*imagenet_stats), *L(batch_tfms)])
     bs = min(bs, cut)
-    if len(items)*3*size*size<=max_gb*1e9: dls = in_memory(_quiet(block, items, bs, device), max_gb)
+    if len(items)*3*size*size<=1e9*min(max_gb, .8*psutil.virtual_memory().available/1e9): dls = in_memory(_quiet(block, items, bs, device), max_gb, cache)
     else:
         for o in items: _verify(o)
         dls = block.dataloaders(items, bs=bs, device=device)
@@ -181,5 +243,3 @@ def data_key(
         else: c += [str(getattr(dl.dataset, 'items', len(dl.dataset)))]
         c.append(','.join(type(o).__name__ for o in getattr(dl.after_batch, 'fs', ())))
     return hashlib.sha256('\n'.join(c).encode()).hexdigest()[:8]
-
-def _as_numpy(o): return o.detach().cpu().as_subclass(torch.Tensor).numpy()

@@ -37,7 +37,7 @@ def mix(
     if not isinstance(x, Tensor) or not x.is_floating_point(): raise ValueError(f"Only floating point tensors can be blended, got {getattr(x,'dtype',type(x).__name__)} of shape {list(getattr(x,'shape',()))}: between two indices there is nothing. Blend what they are embedded to, or use no mixup.")
     o = _plain(x)
     if isinstance(lam, Tensor): lam = lam.to(o.device, o.dtype).view(-1, *[1]*(o.ndim-1))
-    return torch.lerp(o[perm], o, lam).as_subclass(type(x))
+    return o.index_select(0, perm).lerp_(o, lam).as_subclass(type(x)) # in place on the copy: one new tensor, not two
 
 # %% ../nbs/31_mixup.ipynb #b358d5b4
 class Mixer(TargetCallback):
