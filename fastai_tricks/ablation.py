@@ -11,6 +11,7 @@ __all__ = ['modes', 'ladders', 'versions', 'Arm', 'arms', 'Effect', 'two_way', '
 # %% ../nbs/41_ablation.ipynb #ae83ba21
 import ast, base64, csv, ctypes, gc, hashlib, io, itertools, json, math, platform, subprocess, tempfile, time, warnings
 import concurrent.futures as cf
+from contextlib import contextmanager
 from dataclasses import dataclass
 import cloudpickle, joblib, psutil, scipy.stats, torchvision
 from joblib.externals.loky import process_executor
@@ -329,15 +330,32 @@ def _in_processes(path, todo, jobs):
                     return
     finally: ex.shutdown(wait=False, kill_workers=True)
 
+@contextmanager
+def _mapped(specs, folder):
+    "Pickled within, loaders in memory name a file in `folder`, which all processes map: the decoded pictures are in memory once"
+    mine,files = [],{}
+    for _,sp in specs:
+        for dl in (sp.dls.loaders if isinstance(sp.dls, DataLoaders) else ()):
+            if not isinstance(dl, MemoryDL) or dl.cached or dl.mem[0].dtype!=torch.uint8: continue
+            x = dl.mem[0].as_subclass(torch.Tensor)
+            if x.data_ptr() not in files:
+                files[x.data_ptr()] = f = folder/f'{len(files)}.bin'
+                x.numpy().tofile(f)
+            dl.cached = (files[x.data_ptr()], tuple(x.shape), type(dl.mem[0]))
+            mine.append(dl)
+    try: yield
+    finally:
+        for dl in mine: dl.cached = None
+
 def _results(specs, todo, jobs, engine='processes'):
     "Yield (arm, seed, row) as runs end; `specs` holds (label, Spec), `todo` holds (arm, seed)"
     if engine=='ray': return (yield from _in_ray(specs, todo, jobs))
     if jobs==1:
         for i,s in todo: yield i,s,run_once(specs[i][1].copy(seed=s), specs[i][0])
         return
-    with tempfile.TemporaryDirectory(prefix='ablate') as d:
+    with tempfile.TemporaryDirectory(prefix='ablate', ignore_cleanup_errors=True) as d:
         path,left = Path(d)/'job.pkl',list(todo)
-        path.write_bytes(cloudpickle.dumps(specs))
+        with _mapped(specs, Path(d)): path.write_bytes(cloudpickle.dumps(specs))
         while left:
             suspects = []
             for i,s,row in _in_processes(path, left, jobs):

@@ -2,7 +2,7 @@
 import os, signal, sys
 import cloudpickle, pytest
 from fastai.vision.all import Callback, accuracy, torch
-from fastai_tricks.all import ablate, check_dls, check_spec, in_memory, read_rows
+from fastai_tricks.all import ablate, check_dls, check_spec, in_memory, read_rows, tiny_dls
 
 @pytest.fixture(scope='module')
 def toy():
@@ -20,6 +20,11 @@ def same(a, b):
 def test_processes_give_the_numbers_of_one(toy):
     kw = dict(base=toy, mode='add_one', seeds=3, progress=False)
     same(ablate(toy.dls, ['label_smoothing'], jobs=1, **kw), ablate(toy.dls, ['label_smoothing'], jobs=2, **kw))
+
+def test_pictures_that_are_mapped_are_the_same():
+    kw = dict(n_epoch=1, seeds=1, progress=False)
+    dls = tiny_dls(bs=32, n_train=200, n_valid=100)
+    same(ablate(dls, ['large_batch'], jobs=1, **kw), ablate(dls, ['large_batch'], jobs=2, **kw))
 
 class Killed(Callback):
     "Kill this process in a run of seed 2, as the system does when memory runs out"
