@@ -17,10 +17,10 @@ from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.schedule import LRFinder
 from fastai.callback.training import GradientAccumulation
 from fastai.data.load import _FakeLoader
+from fastai.losses import BaseLoss
 from fastai.metrics import AccumMetric
 from .core import *
 from .resume import Checkpoint
-from .targets import _Loss
 
 # %% ../nbs/14_distributed.ipynb #3c336116
 def rank_sizes(
@@ -144,13 +144,21 @@ def ranked(
     return res
 
 # %% ../nbs/14_distributed.ipynb #8da32238
-def _items_of_loss(o, y, n):
-    "What the loss `o` of `n` items with labels `y` divides its sum by"
-    if n==0 or o.kind!='ce' or not isinstance(y, Tensor) or y.is_floating_point(): return float(n)
+def _divides(f):
+    "What there is to know about the loss `f` to divide by the right number: (reduction, is it a cross entropy, class weights, label to ignore)"
+    kw = {}
+    while isinstance(f, (partial,BaseLoss)): kw,f = ({**f.keywords,**kw} if isinstance(f, partial) else kw),f.func
+    get = lambda nm,default: kw.get(nm, getattr(f, nm, default))
+    return get('reduction','mean'),isinstance(f, nn.CrossEntropyLoss) or f is F.cross_entropy,get('weight',None),get('ignore_index',-100)
+
+def _divisor_of(facts, y, n):
+    "What a loss with `facts` of `n` items with labels `y` divides its sum by"
+    how,ce,weight,ignore = facts
+    if how=='sum': return 1.
+    if n==0 or not ce or not isinstance(y, Tensor) or y.is_floating_point(): return float(n)
     y = y.as_subclass(Tensor).long()
-    counts = (y!=o.ignore).float()
-    if o.weight is not None: counts = counts*o.weight.to(y.device)[y.clamp(0, len(o.weight)-1)]
-    return counts.sum()
+    counts = (y!=ignore).float()
+    return (counts if weight is None else counts*weight.to(y.device)[y.clamp(0, len(weight)-1)]).sum()
 
 def _bits(model): return [o.detach() for o in itertools.chain(model.parameters(), model.buffers())]
 
@@ -170,7 +178,7 @@ class Ranks(TrickCallback):
 
     def before_fit(self):
         super().before_fit()
-        self._loss = _Loss(self.learn.loss_func)
+        self._loss = _divides(self.learn.loss_func)
         odd = first(o for o in self.learn.cbs if getattr(o, 'features', None))
         if odd: raise ValueError(f"`{type(odd).__name__}(features=...)` trains projectors of its own, which several processes would not share. Distil without `features`, or train in one process.")
 
@@ -179,12 +187,12 @@ class Ranks(TrickCallback):
         if not len(learn.yb): return
         sizes,loss = learn.dl.sizes(learn.iter),learn.loss.detach().as_subclass(Tensor).float()
         n,n_all = sizes[rank_distrib()],sum(sizes)
-        d = 1. if self._loss.reduction=='sum' else _items_of_loss(self._loss, learn.yb[0], n)
-        d = torch.as_tensor(d, dtype=torch.float32, device=loss.device)*(n>0)
+        d = torch.as_tensor(_divisor_of(self._loss, learn.yb[0], n), dtype=torch.float32, device=loss.device)*(n>0)
         t = torch.stack([loss.mean()*d, d])
         torch.distributed.all_reduce(t)
-        learn.loss = t[0] if self._loss.reduction=='sum' else t[0]/t[1]
-        scale = d*self.world if self._loss.reduction=='sum' else d*self.world/t[1]
+        d_all = 1. if self._loss[0]=='sum' else t[1]
+        learn.loss = t[0]/d_all
+        scale = d*self.world/d_all
         if self._acc() and n: scale = scale*(n_all/(self.world*n)) # it weighs by items itself
         learn.loss_grad = learn.loss_grad*scale
 
