@@ -11,6 +11,7 @@ __all__ = ['rank_sizes', 'rank_items', 'ranked', 'Ranks', 'LostProcess', 'join_p
 import contextlib, io, itertools, random, re, warnings, zlib
 from contextlib import contextmanager
 from datetime import timedelta
+from fractions import Fraction
 from fastai.basics import *
 from fastai.callback.core import GatherPredsCallback
 from fastai.callback.progress import CSVLogger, ProgressCallback
@@ -108,6 +109,7 @@ class _Ranked:
             except StopIteration: return
             yield b
 
+    def mean_sizes(self): return [Fraction(sum(rank_sizes(self.n, self.bs, self._world, k)), self._world) for k in range(len(self))] # for a schedule that counts accumulated items
     def sizes(self, k): return rank_sizes(self.n_all, self.bs, self._world, k)
     def to_detach(self, b, cpu=True, gather=True): return to_detach(b, cpu, False) # fastai would gather every tensor, padded or not
 
@@ -169,12 +171,12 @@ def _spread(ts):
 
 class Ranks(TrickCallback):
     "Share the batches of a Learner among processes; put in by `Learner.processes`"
-    order = 5 # after the tricks that make the loss (4), before accumulation (6)
+    order,run_valid = 5,True # after the tricks that make the loss (4), before accumulation (6)
     def __init__(self,
         world:int, # Processes; a checkpoint of another number is refused
     ):
         super().__init__()
-        self.world,self._ddp,self._kw,self._loss,self._snap = world,None,{},None,None
+        self.world,self._ddp,self._kw,self._loss,self._valid = world,None,{},None,[]
 
     def before_fit(self):
         super().before_fit()
@@ -185,10 +187,12 @@ class Ranks(TrickCallback):
     def after_loss(self):
         learn = self.learn
         if not len(learn.yb): return
+        if not isinstance(learn.dl, _Ranked): return # a list of batches, as `show_results` passes
         sizes,loss = learn.dl.sizes(learn.iter),learn.loss.detach().as_subclass(Tensor).float()
         n,n_all = sizes[rank_distrib()],sum(sizes)
         d = torch.as_tensor(_divisor_of(self._loss, learn.yb[0], n), dtype=torch.float32, device=loss.device)*(n>0)
         t = torch.stack([loss.mean()*d, d])
+        if not learn.training: return self._valid.append((*t.tolist(), n))
         torch.distributed.all_reduce(t)
         d_all = 1. if self._loss[0]=='sum' else t[1]
         learn.loss = t[0]/d_all
@@ -196,9 +200,17 @@ class Ranks(TrickCallback):
         if self._acc() and n: scale = scale*(n_all/(self.world*n)) # it weighs by items itself
         learn.loss_grad = learn.loss_grad*scale
 
+    def valid_loss(self):
+        "Sum and count of the loss in validation, batch by batch as one process would have it"
+        parts,total,count = _of_all(self._valid),0.,0
+        for ts in itertools.zip_longest(*parts, fillvalue=(0.,0.,0)):
+            l,d,n = map(sum, zip(*ts))
+            total,count = total + l/(1 if self._loss[0]=='sum' else d)*n,count+n
+        return total,count
+
     def _acc(self): return first(o for o in self.learn.cbs if isinstance(o, GradientAccumulation))
 
-    def before_step(self):
+    def before_step(self): # in training only
         acc = self._acc()
         if acc is None: return
         sizes = self.learn.dl.sizes(self.learn.iter) # all processes count the mean size, so that all step together
@@ -254,6 +266,7 @@ class _RanksFirst(Callback):
         self._hush()
         self._wrap()
         if isinstance(self.learn.dl, _Ranked): self.learn.dl._train = False
+        self._ranks._valid = []
 
     def after_pred(self): self._ranks.bare()
     def after_cancel_batch(self): self._ranks.bare()
@@ -265,7 +278,9 @@ class _RanksFirst(Callback):
     def after_validate(self):
         if not isinstance(self.learn.dl, _Ranked): return
         rec = self._recorder()
-        if rec: self._share(rec._valid_mets)
+        if rec:
+            self._share(o for o in rec._valid_mets if o is not rec.loss)
+            rec.loss.total,rec.loss.count = self._ranks.valid_loss()
         for cb in self.learn.cbs:
             if isinstance(cb, GatherPredsCallback) and hasattr(cb, 'preds'):
                 for k in ('preds','targets','inputs','losses'):
