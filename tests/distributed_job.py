@@ -1,4 +1,4 @@
-"What the processes of test_distributed.py run: `python distributed_job.py OUT WORLD`, or the same under torchrun"
+"What the processes of test_distributed.py run: `python distributed_job.py OUT WORLD WHAT...`, or the same under torchrun"
 import hashlib, json, os, sys, time, warnings
 from pathlib import Path
 from fastai.basics import *
@@ -172,10 +172,43 @@ def several(world, out):
     except ValueError as e: res['features'] = str(e)
     return res
 
-if __name__=='__main__':
-    out,world = Path(sys.argv[1]),int(sys.argv[2])
+def all_tricks(world, out):
+    "Every registered trick trains; what each process ends with, and whether it is finite"
+    res,needs = {},dict(compiled=dict(backend='aot_eager'), distill=dict(teacher=net), warmup_cosine=dict(warmup_epochs=.5), warmup_steps=dict(warmup_epochs=.5), mix_switch=dict(first=MixUp(.2), second=CutMix(1.)))
+    for nm,t in tricks.items():
+        if nm in needs: t = t(**needs[nm])
+        base = Spec(partial(check_dls, bs=whole_bs//world, n=35, n_valid=19, size=16), partial(resnet18a, stem='small', widen=.125), fit='fit', n_epoch=1, lr=.01, loss_func=CrossEntropyLossFlat(), seed=5)
+        learn,dig = t.apply(base).learner().remove_cb(ProgressCallback),Digests()
+        learn.logger = noop
+        learn.add_cb(dig)
+        spec = t.apply(base)
+        with learn.processes(): spec.train(learn)
+        res[nm] = [bool(torch.isfinite(weights(learn)).all()), dig.seen, hashlib.md5(weights(learn).numpy().tobytes()).hexdigest()]
+    return res
+
+def hang(world, out):
+    "Process 1 sleeps in the middle of a fit; how long does process 0 wait?"
+    class Sleep(Callback):
+        def after_batch(self):
+            if rank==1: time.sleep(500)
+    learn,t = made(world),time.time()
+    with learn.processes(timeout=4): learn.fit(1)
     t = time.time()
-    res = equality(world, out)
-    if running>1: res = dict(**res, **several(world, out))
-    res['seconds'] = time.time()-t
-    (out/f'{running}-{world}-{rank}.json').write_text(json.dumps(res))
+    try:
+        with learn.processes(): learn.fit(1, cbs=Sleep)
+    except LostProcess as e: return dict(said=str(e), waited=time.time()-t)
+
+def lost_without(world, out):
+    "As `hang`, and then the exception reaches the end of the script"
+    res = hang(world, out)
+    if rank==0: (out/'hang.json').write_text(json.dumps(res))
+    raise SystemExit(1)
+
+whats = dict(equality=equality, several=several, tricks=all_tricks, hang=lost_without, launch=lambda world,out: dict(plain=run_case(world, *cases(world)['plain'])))
+
+def main(out, world, *what):
+    res = {}
+    for o in what: res.update(whats[o](world, out))
+    (out/f'{what[0]}-{max(1, num_distrib())}-{rank_distrib()}.json').write_text(json.dumps(res))
+
+if __name__=='__main__': main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
