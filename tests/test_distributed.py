@@ -1,21 +1,26 @@
 "Several processes: what they compute must equal one process, and none may hang. Each launch writes what it saw; the tests read it"
-import json, os, signal, subprocess, sys, time
+import json, os, signal, socket, subprocess, sys, time
 from pathlib import Path
-import numpy as np, pytest
+import numpy as np, psutil, pytest
 
 here = Path(__file__).resolve().parent
 job = str(here/'distributed_job.py')
 env = {**os.environ, 'PYTHONWARNINGS':'ignore', 'OMP_NUM_THREADS':'1'}
 pytest.importorskip('accelerate')
 
-def torchrun(n, *args): return [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', str(n), '--master_port', '0', *map(str,args)] if n>1 else [sys.executable, *map(str,args)]
+def torchrun(n, *args): return [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n), *map(str,args)] if n>1 else [sys.executable, *map(str,args)]
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
 
 def launch(cmd, timeout=120):
     "Run `cmd` to its end, at most `timeout` seconds"
     p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=here, start_new_session=True)
     try: txt,_ = p.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        os.killpg(p.pid, signal.SIGKILL)
+        for o in [*psutil.Process(p.pid).children(recursive=True), psutil.Process(p.pid)]: o.kill()
         raise AssertionError(f'still running after {timeout} s: {p.communicate()[0][-2000:]}')
     return p.returncode,txt
 
@@ -113,16 +118,86 @@ def train():
     import distributed_job
     from pathlib import Path
     distributed_job.main(Path({out!r}), 2, 'launch')
-notebook_launcher(train, num_processes=2, use_port='0')
+notebook_launcher(train, num_processes=2, use_port='{port}')
 '''
 
 @pytest.mark.parametrize('how', ['accelerate','notebook'])
 def test_other_ways_to_start(out, how, tmp_path):
-    if how=='accelerate': cmd = [sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', '0', job, tmp_path, '2', 'launch']
-    else: cmd = [sys.executable, '-c', notebook.format(here=str(here), out=str(tmp_path))]
+    if how=='accelerate': cmd = [sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', free_port(), job, tmp_path, '2', 'launch']
+    else: cmd = [sys.executable, '-c', notebook.format(here=str(here), out=str(tmp_path), port=free_port())]
     code,txt = launch([*map(str,cmd)], 90)
     assert code==0, txt[-3000:]
     one, = results(out, 1, 'equality')
     for r in range(2):
         o = json.loads((tmp_path/f'launch-2-{r}.json').read_text())
         assert far(o['plain']['weights'], one['plain']['weights'])<1e-5
+
+# The command line
+
+cli = ['--no-python', sys.executable, '-c', 'import sys; from fastai_tricks.cli import main; sys.exit(main())']
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    from PIL import Image
+    from fastai_tricks.data import tiny_arrays
+    d,a = tmp_path_factory.mktemp('data')/'pictures',tiny_arrays()
+    for i in range(90):
+        f = d/str(a['train_y'][i]%2)/f'{i}.png'
+        f.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(a['train_x'][i]).save(f)
+    return d
+
+def train(pictures, out, *more): return torchrun(2, *cli, 'train', '--data', pictures, '--size', '16', '--bs', '8', '--epochs', '5', '--out', out, *more)
+
+def weights(path):
+    code = f'''
+import json
+from fastai.learner import load_learner
+from fastai_tricks.all import *
+print(json.dumps([float(p.double().sum()) for p in load_learner({str(path)!r}).model.parameters()]))'''
+    return json.loads(subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, timeout=100).stdout.splitlines()[-1])
+
+@pytest.fixture(scope='module')
+def trained(pictures, tmp_path_factory):
+    out = tmp_path_factory.mktemp('cli')/'whole'
+    return out,*launch(train(pictures, out))
+
+def test_train_under_torchrun(trained):
+    out,code,txt = trained
+    assert code==0, txt[-3000:]
+    assert {o.name for o in out.iterdir()}=={'checkpoints','history.csv','model.pkl','recipe.toml','run.json'}
+    assert txt.count('Written:')==1 and sum(o[:1].isdigit() and o.count('  ')>=3 for o in txt.splitlines())==5      # one process speaks: a line for each epoch
+    run = json.loads((out/'run.json').read_text())
+    assert run['batch']==16 and run['args']['processes']==2
+    assert len((out/'history.csv').read_text().splitlines())==6
+
+@pytest.mark.parametrize('killed', [0,1])
+def test_a_killed_process_ends_the_job_with_one_line_and_a_checkpoint(trained, pictures, tmp_path, killed):
+    out = tmp_path/'out'
+    p = subprocess.Popen(train(pictures, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    t = time.time()
+    while not list((out/'checkpoints').glob('*.ckpt')):
+        assert time.time()-t<100 and p.poll() is None, p.communicate()
+        time.sleep(.02)
+    ranks = {}
+    for o in psutil.Process(p.pid).children(recursive=True):
+        try: ranks[int(o.environ()['RANK'])] = o
+        except (KeyError, psutil.Error): pass
+    ranks[killed].kill()
+    t = time.time()
+    try: _,err = p.communicate(timeout=60)
+    finally: p.kill()
+    assert p.returncode!=0 and time.time()-t<30
+    ours = [o for o in err.splitlines() if o.startswith('fastai-tricks:')]
+    assert len(ours)==1 and 'goes on from' in ours[0] and 'process' in ours[0], err[-3000:]
+    code,txt = launch(torchrun(2, *cli, 'resume', out))
+    assert code==0 and 'Going on with' in txt, txt[-3000:]
+    assert weights(out/'model.pkl')==weights(trained[0]/'model.pkl')                                                # as if nothing had happened, to the last bit
+
+def test_another_number_of_processes_and_wrong_use_are_told_once(trained, pictures):
+    r = subprocess.run([*torchrun(1, *cli[1:]), 'resume', str(trained[0])], capture_output=True, text=True, timeout=100, env=env)
+    assert r.returncode==2 and 'begun with 2 processes, and here are 1' in r.stderr, r.stderr
+    code,txt = launch(torchrun(2, *cli, 'train', '--data', '/nowhere'))
+    assert code!=0 and txt.count('fastai-tricks: ')==1 and 'no folder' in txt, txt[-3000:]
+    code,txt = launch(torchrun(2, *cli, 'ablate'))
+    assert code!=0 and txt.count('fastai-tricks: ')==1 and 'without torchrun' in txt, txt[-3000:]
