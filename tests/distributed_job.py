@@ -8,7 +8,7 @@ from fastai.callback.training import GradientAccumulation, GradientClip
 from fastai.metrics import F1Score
 import fastai.callback.schedule
 from fastai_tricks.all import *
-from fastai_tricks.check import check_dls
+from fastai_tricks.check import CheckNet, check_dls
 warnings.simplefilter('ignore')
 
 rank,running = rank_distrib(),max(1, num_distrib())
@@ -177,11 +177,10 @@ def all_tricks(world, out):
     res,needs = {},dict(compiled=dict(backend='aot_eager'), distill=dict(teacher=net), warmup_cosine=dict(warmup_epochs=.5), warmup_steps=dict(warmup_epochs=.5), mix_switch=dict(first=MixUp(.2), second=CutMix(1.)))
     for nm,t in tricks.items():
         if nm in needs: t = t(**needs[nm])
-        base = Spec(partial(check_dls, bs=whole_bs//world, n=35, n_valid=19, size=16), partial(resnet18a, stem='small', widen=.125), fit='fit', n_epoch=1, lr=.01, loss_func=CrossEntropyLossFlat(), seed=5)
-        learn,dig = t.apply(base).learner().remove_cb(ProgressCallback),Digests()
+        base = Spec(partial(check_dls, bs=whole_bs//world, n=35, n_valid=19, size=16), partial(resnet18a, stem='small', widen=.125) if nm[:6] in ('resnet','zero_g') else CheckNet, fit='fit', n_epoch=1, lr=.01, loss_func=CrossEntropyLossFlat(), seed=5)
+        spec,dig = t.apply(base),Digests()
+        learn = spec.learner().remove_cb(ProgressCallback).add_cb(dig)
         learn.logger = noop
-        learn.add_cb(dig)
-        spec = t.apply(base)
         with learn.processes(): spec.train(learn)
         res[nm] = [bool(torch.isfinite(weights(learn)).all()), dig.seen, hashlib.md5(weights(learn).numpy().tobytes()).hexdigest()]
     return res
