@@ -85,6 +85,7 @@ def _reseed(seed, k, rank):
     s = zlib.crc32(f'{seed} {k}'.encode())
     for f in (random.seed, np.random.seed, torch.manual_seed): f((s+rank)%2**32)
 
+# %% ../nbs/14_distributed.ipynb #732b0aa0
 class _Ranked:
     "Mixed into the class of a loader: its items are the slice of one process"
     _rank,_world,_train,_all,_seed = 0,1,False,None,None
@@ -122,6 +123,7 @@ class _Ranked:
 
     def __reduce_ex__(self, protocol): return _blank, (type(self)._of,), self.__getstate__() if hasattr(type(self)._of, '__getstate__') else self.__dict__
 
+# %% ../nbs/14_distributed.ipynb #c705ab91
 def _blank(base): return object.__new__(_ranked_class(base))
 
 def _settle(dl, rank, world):
@@ -232,6 +234,7 @@ def _share_metric(m):
         for k in ('inter','union'): setattr(m, k, functools.reduce(_plus, _of_all(getattr(m, k))))
     elif not isinstance(m, (ValueMetric,AvgSmoothLoss)): warnings.warn(f"The metric `{m.name}` is that of process 0's share: {type(m).__name__} cannot be added up. Derive it from `AvgMetric` or `AccumMetric`.")
 
+# %% ../nbs/14_distributed.ipynb #ece915d8
 _writers = (CSVLogger,ProgressCallback,Checkpoint)
 _logs = ('tensorboard','wandb','comet','neptune','azureml')
 
@@ -290,6 +293,7 @@ class _RanksFirst(Callback):
     def _share(self, mets):
         for m in mets: _share_metric(m)
 
+# %% ../nbs/14_distributed.ipynb #b7dbd989
 class _RanksLast(Callback):
     "What comes after everything else: the wrapped model for the forward pass, weights put back after `lr_find`"
     order = 10**7
@@ -298,7 +302,7 @@ class _RanksLast(Callback):
     def before_fit(self):
         learn = self.learn
         finder = first(o for o in learn.cbs if isinstance(o, LRFinder))
-        if finder: # its own way is a file and a barrier that only process 0 comes to
+        if finder:
             self._finder = finder,deepcopy(learn.model.state_dict()),deepcopy(learn.opt.state_dict()),[dict(h) for h in learn.opt.hypers]
             learn.load = noop
         elif rank_distrib(): learn.load = _wait # process 0 loads; its weights are sent at the end of the fit
@@ -386,6 +390,7 @@ def join_processes(
     _control()
     return dev
 
+# %% ../nbs/14_distributed.ipynb #bd44f958
 @contextmanager
 def first_process_first(
     timeout:float=600., # As of `join_processes`
@@ -396,6 +401,7 @@ def first_process_first(
     yield
     if num_distrib()>1 and not rank_distrib(): distrib_barrier()
 
+# %% ../nbs/14_distributed.ipynb #7e7cfef7
 @patch
 @contextmanager
 def processes(self:Learner,
