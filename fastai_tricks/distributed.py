@@ -140,7 +140,8 @@ def ranked(
 )->DataLoader: # Of a subclass of the class of `dl`
     "A copy of `dl` that gives the slices of process `rank`"
     if not isinstance(dl, DataLoader) or dl.bs is None or dl.n is None:
-        raise ValueError(f"To share batches among processes a loader needs a batch size and a length, and this {type(dl).__name__} has not both. Use fastai's `DataLoader` over a dataset with `len`, with `bs`.")
+        raise ValueError(f"To share batches among processes a loader needs a batch size and a length, and this {type(dl).__name__} has not both. "
+                         "Use fastai's `DataLoader` over a dataset with `len`, with `bs`.")
     res,f = object.__new__(_ranked_class(type(dl))),dl.fake_l
     res.__dict__.update(dl.__dict__)
     res.fake_l = _FakeLoader(res, f.pin_memory, f.num_workers, f.timeout, persistent_workers=f.persistent_workers, pin_memory_device=f.pin_memory_device)
@@ -184,7 +185,8 @@ class Ranks(TrickCallback):
         super().before_fit()
         self._loss = _divides(self.learn.loss_func)
         odd = first(o for o in self.learn.cbs if getattr(o, 'features', None))
-        if odd: raise ValueError(f"`{type(odd).__name__}(features=...)` trains projectors of its own, which several processes would not share. Distil without `features`, or train in one process.")
+        if odd: raise ValueError(f"`{type(odd).__name__}(features=...)` trains projectors of its own, which several processes would not share. "
+                                 "Distil without `features`, or train in one process.")
 
     def after_loss(self):
         learn = self.learn
@@ -232,7 +234,8 @@ def _share_metric(m):
     elif isinstance(m, AccumMetric): m.preds,m.targs = (_interleave(_of_all(o)) for o in (m.preds, m.targs))
     elif hasattr(m, 'inter') and hasattr(m, 'union'): # the Dice family
         for k in ('inter','union'): setattr(m, k, functools.reduce(_plus, _of_all(getattr(m, k))))
-    elif not isinstance(m, (ValueMetric,AvgSmoothLoss)): warnings.warn(f"The metric `{m.name}` is that of process 0's share: {type(m).__name__} cannot be added up. Derive it from `AvgMetric` or `AccumMetric`.")
+    elif not isinstance(m, (ValueMetric,AvgSmoothLoss)):
+        warnings.warn(f"The metric `{m.name}` is that of process 0's share: {type(m).__name__} cannot be added up. Derive it from `AvgMetric` or `AccumMetric`.")
 
 # %% ../nbs/14_distributed.ipynb #ece915d8
 _writers = (CSVLogger,ProgressCallback,Checkpoint)
@@ -381,7 +384,8 @@ def join_processes(
 )->torch.device: # The device of this process
     "Meet the other processes that torchrun, `accelerate launch` or `notebook_launcher` started; the second call changes nothing"
     try: from accelerate import PartialState
-    except ImportError as e: raise ImportError("Several processes meet through `accelerate`, which is not installed: `pip install accelerate`, or `pip install 'fastai_tricks[distributed]'`.") from e
+    except ImportError as e:
+        raise ImportError("Several processes meet through `accelerate`, which is not installed: `pip install 'fastai_tricks[distributed]'`, or `pip install accelerate`.") from e
     if timeout<=0: raise ValueError(f"`timeout` is in seconds, above 0, got {timeout}.")
     _control.timeout = timedelta(seconds=timeout)
     with warnings.catch_warnings():
@@ -418,7 +422,9 @@ def processes(self:Learner,
     dev = join_processes(timeout, cpu)
     rank,world,loaders,logger,cbs = rank_distrib(),num_distrib(),list(self.dls.loaders),self.logger,list(self.cbs)
     if first(self.model.parameters()).device!=dev: self.opt = None # its state would be on another device
-    shared = [ranked(o.to(dev) or o, rank, world) for o in loaders]
+    for o in loaders:
+        if o.device not in (None, dev): o.to(dev)
+    shared = [ranked(o, rank, world) for o in loaders]
     ranks = Ranks(world)
     ranks._kw = kwargs
     ours = [ranks, _RanksFirst(ranks, only_first), _RanksLast(ranks)]
