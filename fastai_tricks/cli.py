@@ -215,6 +215,7 @@ def main(
     except KeyboardInterrupt: code,msg = 130,'stopped before anything was done'
     except ValueError as e: code,msg = 2,e
     except (RuntimeError, OSError) as e: code,msg = 1,e
+    if 'RANK' in os.environ: signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if _speaks(): print(f"fastai-tricks: {' '.join(str(msg).split())}", file=sys.stderr, flush=True)
     return code
 
