@@ -7,6 +7,7 @@ from fastai_tricks.schedule import WarmupSched, linear_scaling, scale_lr, show_s
 from fastai_tricks.optim import NoBiasDecay, OptFunc, adamw, decay_report, nag, no_bias_decay, no_decay_names
 from fastai_tricks.precision import Compiled, best_precision, channels_last, compiled, large_batch, low_precision
 from fastai_tricks.resume import Checkpoint, read_checkpoint
+from fastai_tricks.distributed import LostProcess, Ranks, first_process_first, join_processes, rank_items, rank_sizes, ranked
 from fastai_tricks.resnet import *
 from fastai_tricks.surgery import *
 from fastai_tricks.targets import LabelSmoothing, TargetCallback, label_smoothing, smooth_labels, target_loss

@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/cli.html.md"""
 __all__ = ['parser', 'main']
 
 # %% ../nbs/42_cli.ipynb #c2e28e6a
-import argparse, ast, difflib, json, os, shlex, sys, warnings
+import argparse, ast, contextlib, difflib, io, json, os, shlex, signal, sys, warnings
 from pathlib import Path
 
 # %% ../nbs/42_cli.ipynb #2aa3211e
@@ -40,6 +40,8 @@ examples:
   fastai-tricks train --data pictures --size 96 --epochs 20   a folder with a subfolder for each class
   fastai-tricks train --recipe paper-refined --arch resnet50d --data IMAGENETTE --size 224 --bs 128 --epochs 40
   fastai-tricks train --recipe mine.toml                      a recipe of your own
+  torchrun --nproc_per_node 2 --no-python fastai-tricks train --data pictures --bs 32
+                                                              two processes with 32 pictures each, on two GPUs or on the CPU
 """
 
 def parser()->argparse.ArgumentParser:
@@ -58,7 +60,7 @@ def parser()->argparse.ArgumentParser:
     t.add_argument('--arch', default=None, help="network: a builder of ours (resnet18d, ...) or a timm name (default: the recipe's)")
     t.add_argument('--epochs', type=int, default=None, help="epochs (default: the recipe's)")
     t.add_argument('--size', type=int, default=None, help="height and width of the pictures of a folder, in pixels (default: the recipe's)")
-    t.add_argument('--bs', type=int, default=None, help='pictures in a batch; the rate follows (default: 64)')
+    t.add_argument('--bs', type=int, default=None, help='pictures in a batch of one process; the rate follows (default: 64)')
     t.add_argument('--seed', type=int, default=42, help='seed of weights, order and augmentation (default: %(default)s)')
     t.add_argument('--every', default='epoch', help="when to write a checkpoint: 'epoch', a number of steps, or a time as '10min' (default: %(default)s)")
     t.add_argument('--out', default='training', help='folder for what is written (default: %(default)s)')
@@ -92,6 +94,8 @@ def _show(args):
     t = tricks[args.name]
     print(f'{t!r}: {t.doc}\n')
     for k,v in t.card(): print(f'{k:10} {v}')
+
+def _rank(): return int(os.environ.get('RANK', 0))
 
 def _check(args, *names):
     for o in names:
@@ -136,35 +140,44 @@ _same_run = 'recipe data arch epochs size bs seed'.split()
 
 def _train(args):
     from fastai.callback.progress import ProgressCallback
-    from fastai_tricks.all import Checkpoint, data_key, recipe, seed_everything
+    from fastai_tricks.all import Checkpoint, LostProcess, data_key, first_process_first, recipe, seed_everything
     from fastai_tricks.ablation import versions
     from fastai_tricks.resume import _files
     _check(args, 'epochs', 'size', 'bs')
     r,out = recipe(args.recipe),Path(args.out).resolve()
     keep = Checkpoint(out/'checkpoints', every=args.every)
     now = {o:getattr(args, o) for o in _same_run}
+    lead,world = not _rank(),int(os.environ.get('WORLD_SIZE', 1))
     now['data'] = args.data if args.data=='embedded' or not Path(args.data).exists() else str(Path(args.data).resolve())
     was = json.loads((out/'run.json').read_text())['args'] if (out/'run.json').exists() else now
     odd = [f'--{o} {was[o]}, now {now[o]}' for o in _same_run if was[o]!=now[o]]
+    if was.get('processes', 1)!=world and (out/'run.json').exists(): raise ValueError(f"{out} holds a training that was begun with {was.get('processes', 1)} processes, and here are {world}. Start as many, or give another --out.")
     if odd: raise ValueError(f"{out} holds another training ({'; '.join(odd)}). Give another --out, or `fastai-tricks resume {args.out}`.")
+    begun = bool(_files(keep.path))
     seed_everything(args.seed)
-    dls = _dls(args, args.bs or 64, r.size or 64, args.seed)
+    with first_process_first(): dls = _dls(args, args.bs or 64, r.size or 64, args.seed)
     spec = r.spec(dls, args.arch, args.epochs, args.seed, verbose=True)
     learn = spec.learner().add_cb(keep)
     if not sys.stdout.isatty(): # a bar in a file is noise
         learn.remove_cb(ProgressCallback)
         learn.logger = lambda o: print('  '.join(f'{v:.4f}' if isinstance(v, float) else f'{v}' for v in o), flush=True)
-    out.mkdir(parents=True, exist_ok=True)
-    r.to_toml(out/'recipe.toml')
-    rows = dict((k,v) for k,v in spec._rows() if k!='dls')
-    (out/'run.json').write_text(json.dumps(dict(args={**now, 'every':args.every}, lr=str(learn.lr), batch=dls.bs, pictures=[len(dls.train_ds), len(dls.valid_ds)], data_key=data_key(dls), key=spec.key(), device=str(dls.device), spec=rows, versions=versions), indent=1))
+    if lead:
+        out.mkdir(parents=True, exist_ok=True)
+        r.to_toml(out/'recipe.toml')
+        rows = dict((k,v) for k,v in spec._rows() if k!='dls')
+        (out/'run.json').write_text(json.dumps(dict(args={**now, 'every':args.every, 'processes':world}, lr=str(learn.lr), batch=dls.bs*world, pictures=[len(dls.train_ds), len(dls.valid_ds)], data_key=data_key(dls), key=spec.key(), device=str(dls.device), spec=rows, versions=versions), indent=1))
     try:
-        if _files(keep.path): learn.resume(keep.path)
-        else: spec.train(learn)
+        with learn.processes():
+            if begun: learn.resume(keep.path)
+            else: spec.train(learn)
+    except LostProcess as e:
+        kept = _files(keep.path)
+        raise LostProcess(f"{e} " + (f"Start the same command again: it goes on from {kept[0]}." if kept else 'There is no checkpoint yet; start the same command again.')) from e
     except KeyboardInterrupt:
         done = len(vars(learn.recorder).get('values') or ())
         print(f"\nStopped after epoch {done}. The same command, or `fastai-tricks resume {args.out}`, goes on from there.")
         return 130
+    if not lead: return
     learn.remove_cb(keep)
     vals = vars(learn.recorder).get('values') # None: it had ended before
     if vals:
@@ -194,9 +207,27 @@ def main(
     args.argv = argv
     os.environ.setdefault('PYTHONWARNINGS', 'ignore') # the processes that train inherit it
     warnings.simplefilter('ignore')
-    try: return {'list':_list, 'show':_show, 'train':_train, 'resume':_resume, 'ablate':_ablate}[args.command](args) or 0
+    if 'RANK' in os.environ: signal.signal(signal.SIGTERM, _ended)
+    try:
+        if 'RANK' in os.environ and args.command=='ablate': raise ValueError("`ablate` starts processes of its own, see --jobs. Run it without torchrun.")
+        with contextlib.redirect_stdout(io.StringIO()) if _rank() else contextlib.nullcontext(): # process 0 speaks for all
+            return {'list':_list, 'show':_show, 'train':_train, 'resume':_resume, 'ablate':_ablate}[args.command](args) or 0
     except KeyboardInterrupt: code,msg = 130,'stopped before anything was done'
     except ValueError as e: code,msg = 2,e
     except (RuntimeError, OSError) as e: code,msg = 1,e
-    print(f"fastai-tricks: {' '.join(str(msg).split())}", file=sys.stderr)
+    if 'RANK' in os.environ: signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if _speaks(): print(f"fastai-tricks: {' '.join(str(msg).split())}", file=sys.stderr, flush=True)
     return code
+
+def _ended(sig, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN) # once is enough
+    from fastai_tricks.distributed import LostProcess
+    raise LostProcess('Another process of this training has ended, or the job was cancelled: the launcher stops them all.')
+
+def _speaks():
+    "Does this process print the error? Where several have one, the first that comes to it"
+    if 'RANK' not in os.environ: return True
+    try: # before they have met, wrong use is the same in all of them
+        from torch.distributed.distributed_c10d import _get_default_store
+        return _get_default_store().add('fastai_tricks error', 1)==1
+    except Exception: return not _rank()

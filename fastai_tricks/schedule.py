@@ -55,7 +55,8 @@ def _plan(
     return res
 
 def _sizes(dl):
-    n,bs = len(dl),dl.bs or 1
+    n,bs,shared = len(dl),dl.bs or 1,getattr(dl, 'mean_sizes', None) # the last is there if several processes share the batches
+    if shared: return shared()
     if getattr(dl, 'n', None) is None or dl.drop_last: return [bs]*n
     return [bs]*(n-1) + [dl.n-bs*(n-1)]
 
