@@ -6,7 +6,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/segmentation.html.md"""
 
 # %% auto #0
 __all__ = ['dilate', 'fcn_model', 'AuxLoss', 'confusion', 'ious', 'PixelAccuracy', 'MeanIoU', 'MaskCheck', 'TimmBody',
-           'fcn_learner']
+           'mask_codes', 'fcn_learner']
 
 # %% ../nbs/51_segmentation.ipynb #a9a1ed1a
 import itertools, math, timm, warnings
@@ -266,10 +266,17 @@ def _features(backbone, n_in, pretrained, output_stride):
     if has!=n_in: raise ValueError(f"The backbone takes pictures of {has} channels, yours have {n_in}. Build it with `c_in={n_in}`, or read them as such: `ImageBlock(PILImage)` has 3, `PILImageBW` 1.")
     return body.requires_grad_(True),_resnet_split
 
+def mask_codes(
+    dls:DataLoaders, # Pictures and masks
+)->list: # Names of the classes in the order of their values; empty if they have none
+    "Which value of a mask is what"
+    own = first(o.codes for o in dls.train.after_item.fs if isinstance(o, AddMaskCodes))
+    return list(map(str, ifnone(own, getattr(dls, 'vocab', ()))))
+
 def _index(ignore, dls):
     "`ignore` as an index"
     if not isinstance(ignore, str): return ignore
-    codes = list(map(str, getattr(dls, 'vocab', None) or ()))
+    codes = mask_codes(dls)
     if ignore not in codes: raise ValueError(f"There is no class `{ignore}` to ignore. The classes are: {', '.join(codes) or 'not named; give an index'}.")
     return codes.index(ignore)
 
