@@ -6,7 +6,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/segmentation.html.md"""
 
 # %% auto #0
 __all__ = ['dilate', 'fcn_model', 'AuxLoss', 'confusion', 'ious', 'PixelAccuracy', 'MeanIoU', 'MaskCheck', 'TimmBody',
-           'mask_codes', 'fcn_learner']
+           'mask_codes', 'fcn_learner', 'timm_arch']
 
 # %% ../nbs/51_segmentation.ipynb #a9a1ed1a
 import itertools, math, timm, warnings
@@ -270,7 +270,7 @@ def mask_codes(
     dls:DataLoaders, # Pictures and masks
 )->list: # Names of the classes in the order of their values; empty if they have none
     "Which value of a mask is what"
-    own = first(o.codes for o in dls.train.after_item.fs if isinstance(o, AddMaskCodes))
+    own = first(o.codes for o in getattr(dls.train.after_item, 'fs', []) if isinstance(o, AddMaskCodes))
     return list(map(str, ifnone(own, getattr(dls, 'vocab', ()))))
 
 def _index(ignore, dls):
@@ -321,3 +321,16 @@ def _meta(backbone):
     if not isinstance(backbone, str): return model_meta.get(backbone, {}) if callable(backbone) else {}
     cfg = timm.models.get_pretrained_cfg(backbone)
     return dict(stats=(list(cfg.mean),list(cfg.std))) if cfg else dict(stats=imagenet_stats)
+
+# %% ../nbs/51_segmentation.ipynb #068f50f3
+class timm_arch:
+    "A timm network as an architecture for fastai's `unet_learner`"
+    def __init__(self,
+        name:str, # Name in timm, of a network that gives features of several sizes
+    ):
+        self.name = _timm_names(name)
+        model_meta[self] = dict(cut=noop, split=default_split, **_meta(name))
+    def __call__(self, pretrained=False): return TimmBody(self.name, pretrained=pretrained)
+    def __eq__(self, o): return isinstance(o, timm_arch) and self.name==o.name
+    def __hash__(self): return hash(('timm_arch',self.name))
+    def __repr__(self): return f'timm_arch({self.name!r})'
