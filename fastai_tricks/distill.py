@@ -355,6 +355,21 @@ def after_batch(self:Distill):
     super(Distill, self).after_batch()
     self._seen.clear()
 
+@patch
+def held(self:Distill):
+    "What a `Checkpoint` is to keep beside plain attributes: the projectors, their gradients, their optimizer"
+    return dict(projectors={k:(o.state_dict(), [p.grad for p in o.parameters()]) for k,o in self._proj.items()}, opt=self._opt and self._opt.state_dict())
+@patch
+def take(self:Distill, held):
+    self._proj = {}
+    for k,(state,grads) in held['projectors'].items():
+        self._proj[k] = o = Projector((1,*k[1]), (1,*k[2])).to(first(self.learn.model.parameters()).device)
+        o.load_state_dict(state)
+        for p,g in zip(o.parameters(), grads): p.grad = g
+    if held['opt']:
+        self._opt = torch.optim.AdamW([p for o in self._proj.values() for p in o.parameters()], lr=self._lr)
+        self._opt.load_state_dict(held['opt'])
+
 # %% ../nbs/33_distill.ipynb #6541e1b1
 _format = 1 # of the folder that `cache_teacher` writes
 

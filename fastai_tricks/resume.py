@@ -1,4 +1,4 @@
-"""A training that was stopped goes on from the end of its last epoch, and ends with the very weights of the unbroken run.
+"""A training that was killed goes on where it was, in the middle of an epoch too, and ends with the very weights of the unbroken run.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/resume.html.md"""
 
@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/resume.html.md"""
 __all__ = ['read_checkpoint', 'Checkpoint']
 
 # %% ../nbs/13_resume.ipynb #eafee695
-import collections, hashlib, inspect, os, random, re, time, warnings
+import collections, contextlib, hashlib, inspect, os, random, re, time, warnings
 from fastai.basics import *
 from fastai.callback.fp16 import MixedPrecision
 import fastai.callback.schedule
@@ -48,16 +48,21 @@ def _unpack(o):
 # %% ../nbs/13_resume.ipynb #b6a2f736
 def _cb_name(cb): return type(cb).__name__
 
+def _plain(o):
+    "The attributes of `o` that are plain"
+    res = {}
+    for k,v in o.__dict__.items():
+        try: res[k] = _pack(v)
+        except _NotPlain: pass
+    return res
+
 def _cb_states(learn):
     "Of each callback the attributes that are plain: counters, draws, recorded rows"
     res = []
     for cb in learn.cbs.sorted('order'):
-        d = {}
-        for k,v in cb.__dict__.items():
-            if k in ('learn','_init') or isinstance(cb, (Checkpoint,_Return)): continue
-            try: d[k] = _pack(v)
-            except _NotPlain: pass
-        res.append([_cb_name(cb), d])
+        if isinstance(cb, (Checkpoint,_Return)): continue
+        d = {k:v for k,v in _plain(cb).items() if k not in ('learn','_init')}
+        res.append([_cb_name(cb), d, _pack(cb.held()) if hasattr(type(cb), 'held') else None])
     return res
 
 def _rng_state(learn):
@@ -78,9 +83,12 @@ def _identity(learn):
     cbs = [repr(o) if isinstance(o, TrickCallback) else _cb_name(o) for o in learn.cbs.sorted('order') if not isinstance(o, (Checkpoint,_Return,fastai.learner.Recorder)) and _cb_name(o) not in ('ProgressCallback','CSVLogger')]
     return dict(model=describe([(nm,tuple(p.shape)) for nm,p in learn.model.state_dict().items()]), data=data_key(learn.dls), loss=describe(learn.loss_func), optimizer=describe(learn.opt_func), callbacks=', '.join(cbs), epochs=str(learn.n_epoch))
 
-def _state(learn):
-    rec,n = learn.recorder,first(learn.model.parameters())
-    return dict(epoch=learn.epoch, train_iter=learn.train_iter, pct_train=float(learn.pct_train), model={k:v.detach().clone() for k,v in learn.model.state_dict().items()}, opt=_pack(learn.opt.state_dict()),
+def _workers(learn): return [getattr(getattr(dl, 'fake_l', None), 'num_workers', 0) for dl in learn.dls.loaders[:1]]
+
+def _state(learn, k=None, start=None):
+    "All of a training after `k` batches of an epoch that began with the random state `start`; None: when the epoch has ended"
+    rec = learn.recorder
+    return dict(epoch=learn.epoch, k=k, start=start, elapsed=time.time()-rec.start_epoch if k is not None and hasattr(rec, 'start_epoch') else None, mets=[_plain(o) for o in rec._train_mets], train_iter=learn.train_iter, pct_train=float(learn.pct_train), model={k:v.detach().clone() for k,v in learn.model.state_dict().items()}, opt=_pack(learn.opt.state_dict()),
         hypers=_pack([dict(h) for h in learn.opt.hypers]), grads=[None if p.grad is None else p.grad.detach().clone() for p in learn.model.parameters()], trained=[p.requires_grad for p in learn.model.parameters()],
         frozen=getattr(learn.opt, 'frozen_idx', 0), scaler=_pack(learn.scaler.state_dict()) if hasattr(learn, 'scaler') else None, cbs=_cb_states(learn), smooth=[_pack(rec.smooth_loss.count), _pack(rec.smooth_loss.val)], rng=_rng_state(learn))
 
@@ -94,11 +102,16 @@ def _restore(learn, d):
     learn.opt.frozen_idx = d['frozen']
     if d['scaler'] is not None: learn.scaler.load_state_dict(_unpack(d['scaler']))
     mine = list(learn.cbs.sorted('order'))
-    for nm,vals in d['cbs']: # the n-th of a class gets what the n-th had
+    for nm,vals,held in d['cbs']: # the n-th of a class gets what the n-th had
         cb = first(o for o in mine if _cb_name(o)==nm)
         if cb is None: continue
         mine.remove(cb)
         for k,v in vals.items(): cb.__dict__[k] = _unpack(v)
+        if held is not None: cb.take(_unpack(held))
+    if d['k'] is not None:
+        for o,vals in zip(learn.recorder._train_mets, d['mets']):
+            for k,v in vals.items(): o.__dict__[k] = _unpack(v)
+        if d['elapsed'] is not None: learn.recorder.start_epoch = time.time()-d['elapsed'] # the time between does not count
     learn.recorder.smooth_loss.count,learn.recorder.smooth_loss.val = (_unpack(o) for o in d['smooth'])
     learn.train_iter,learn.pct_train = d['train_iter'],d['pct_train']
     _set_rng(learn, d['rng'])
@@ -115,7 +128,7 @@ def _write(path, d):
     finally:
         if tmp.exists(): tmp.unlink()
 
-def _files(path): return sorted(Path(path).glob('*.ckpt'), reverse=True)
+def _files(path): return sorted(Path(path).glob('*.ckpt'), key=lambda o: o.stem, reverse=True) # newest first
 
 def read_checkpoint(
     path, # Folder of a `Checkpoint`, or one of its files
@@ -136,35 +149,41 @@ def _period(every):
     return 'step',int(float(m[1]))
 
 class Checkpoint(TrickCallback):
-    "Write all that a training is, at the end of an epoch, so that `Learner.resume` can go on from there"
+    "Write down all that a training is, so that `Learner.resume` can go on from there"
     order = 10**6 # after everything else
     def __init__(self,
         path, # Folder for the checkpoints
-        every='epoch', # How often: 'epoch', a number of steps, or a time as '10min'; looked at when an epoch ends
+        every='epoch', # How often: 'epoch' (when one ends), a number of batches, or a time as '10min'; the end of the training is written in any case
         keep:int=3, # How many to keep, at least 1
     ):
         super().__init__()
         if keep<1: raise ValueError(f"`keep` is at least 1, got {keep}.")
         self.path,self.every,self.keep = Path(path),every,keep
         self._unit,self._n = _period(every)
-        self._last = (0,time.monotonic())
+        self._last,self._start,self._k = (0,time.monotonic()),None,None
 
     def before_fit(self):
         super().before_fit()
-        if any(getattr(o, 'features', None) for o in self.learn.cbs): raise ValueError("Distillation of features trains projectors, which a checkpoint does not hold yet. Distil without `features`, or train without `Checkpoint`.")
         self.path.mkdir(parents=True, exist_ok=True)
-        self._last = (0,time.monotonic())
+        self._last = (self.train_iter,time.monotonic())
+
+    def before_train(self): self._start = _rng_state(self.learn) # the loader begins now
+
+    def after_batch(self):
+        self._k = self.iter+1
+        steps,t = self._last
+        if self._unit=='step' and self.train_iter-steps>=self._n or self._unit=='time' and time.monotonic()-t>=self._n: self.write()
 
     def after_epoch(self):
-        steps,t = self._last
-        due = dict(epoch=True, step=self.train_iter-steps>=self._n, time=time.monotonic()-t>=self._n)[self._unit]
-        if due or self.epoch==self.n_epoch-1: self.write()
+        self._k = None
+        if self._unit=='epoch' or self.epoch==self.n_epoch-1: self.write()
 
     def write(self):
         "Write a checkpoint now"
         call = getattr(self.learn, '_call', None) or dict(name='fit', kw={}, cbs=False, no=0)
-        d = dict(format=1, state=_state(self.learn), identity=_identity(self.learn), call={**call, 'kw':_pack(call['kw'])}, when=time.strftime('%Y-%m-%dT%H:%M:%S'), torch=str(torch.__version__), done=False)
-        self._save(d, f"{call['no']:02d}-{self.epoch+1:05d}")
+        d = dict(format=2, state=_state(self.learn, self._k, None if self._k is None else self._start), identity=_identity(self.learn), workers=_workers(self.learn), call={**call, 'kw':_pack(call['kw'])},
+                 when=time.strftime('%Y-%m-%dT%H:%M:%S'), torch=str(torch.__version__), done=False)
+        self._save(d, f"{call['no']:02d}-{self.epoch+1:05d}" if self._k is None else f"{call['no']:02d}-{self.epoch:05d}-{self._k:07d}")
         self._last = (self.train_iter,time.monotonic())
 
     def _save(self, d, nm):
@@ -218,18 +237,34 @@ class _Return(Callback):
         _same(self.d, self.learn)
         _restore(self.learn, self.d['state'])
 
+def _rest_of_epoch(learn, s):
+    "`Learner.all_batches` for the epoch that was broken off"
+    del learn.all_batches # this once
+    learn.n_iter = len(learn.dl)
+    _set_rng(learn, s['start'])
+    batches = enumerate(learn.dl)
+    for _ in range(s['k']): next(batches)
+    _restore(learn, s) # what began with this epoch is as it was, too
+    for o in learn.cbs: # and goes on from the start of the epoch that was
+        if isinstance(o, Checkpoint): o._start = s['start']
+    for o in batches: learn.one_batch(*o)
+
 def _fit_from(learn, d, f, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+    s = d['state']
     def _do_fit():
-        for learn.epoch in range(d['state']['epoch']+1, learn.n_epoch): learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
+        for learn.epoch in range(s['epoch']+(s['k'] is None), learn.n_epoch): learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
     learn._do_fit = _do_fit
+    if s['k'] is not None: learn.all_batches = partial(_rest_of_epoch, learn, s)
     try: return f(learn, n_epoch, lr=lr, wd=wd, cbs=L(cbs)+_Return(d), reset_opt=reset_opt)
-    finally: del learn._do_fit
+    finally:
+        for o in ('_do_fit','all_batches'): learn.__dict__.pop(o, None)
 
 def _same(d, learn):
     "Refuse to go on with something else"
     now = _identity(learn)
     odd = [f'{k}: {_short(v)} in the checkpoint, {_short(now[k])} here' for k,v in d['identity'].items() if now[k]!=v]
     if odd: raise ValueError(f"The checkpoint is of another training. {'; '.join(odd)}. Build the Learner as it was, or train anew.")
+    if d['workers']!=_workers(learn): warnings.warn(f"The checkpoint was written with {d['workers'][0]} worker processes in the loader, here are {_workers(learn)[0]}: random item transforms will draw other values.")
     if d['torch']!=torch.__version__: warnings.warn(f"The checkpoint was written with torch {d['torch']}, this is {torch.__version__}: the last digits may differ.")
 
 def _short(s): return s if len(s)<=200 else f'{s[:180]}... ({hashlib.md5(s.encode()).hexdigest()[:6]})'
@@ -249,7 +284,8 @@ def resume(self:Learner,
         print(f"The training in {folder} had ended after {d['state']['epoch']+1} epochs; its weights are loaded.")
         return self
     if not any(isinstance(o, Checkpoint) for o in [*self.cbs, *cbs]): cbs = cbs + Checkpoint(folder)
-    print(f"Going on with `{call['name']}` after epoch {d['state']['epoch']+1}, written {d['when']}.")
+    e,k = d['state']['epoch'],d['state']['k']
+    print(f"Going on with `{call['name']}` after " + (f'epoch {e+1}' if k is None else f'batch {k} of epoch {e+1}') + f", written {d['when']}.")
     self._resuming = d
     try: getattr(self, call['name'])(**_unpack(call['kw']), cbs=cbs)
     finally: self._resuming = None
@@ -257,3 +293,25 @@ def resume(self:Learner,
 
 Learner.fit = _jumping(getattr(Learner.fit, '_jumps', Learner.fit))
 for _nm in _ways: setattr(Learner, _nm, _noted(_nm, getattr(getattr(Learner, _nm), '_way', getattr(Learner, _nm))))
+
+# %% ../nbs/13_resume.ipynb #2cc57d09
+def _leaving_no_trace(f):
+    "Wrap `lr_find`: weights, optimizer, gradients and random states are afterwards what they were before"
+    @functools.wraps(f)
+    def lr_find(self, *args, **kwargs):
+        states,rng = {k:v.detach().clone() for k,v in self.model.state_dict().items()},_rng_state(self)
+        opt = None if self.opt is None else (deepcopy(self.opt.state_dict()), [dict(h) for h in self.opt.hypers])
+        grads = [None if p.grad is None else p.grad.detach().clone() for p in self.model.parameters()]
+        try: return f(self, *args, **kwargs)
+        finally:
+            self.model.load_state_dict(states)
+            for p,g in zip(self.model.parameters(), grads): p.grad = g
+            if opt is None: self.opt = None # `fit` makes one
+            else:
+                self.opt.load_state_dict(opt[0])
+                for g,h in zip(self.opt.hypers, opt[1]): g.update(h)
+            _set_rng(self, rng)
+    lr_find._finds = f
+    return lr_find
+
+Learner.lr_find = _leaving_no_trace(getattr(Learner.lr_find, '_finds', Learner.lr_find))
