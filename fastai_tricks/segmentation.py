@@ -268,6 +268,7 @@ def _features(backbone, n_in, pretrained, output_stride):
     "Body, and how to split the Learner's model in groups"
     if isinstance(backbone, str): return _timm_stages(backbone, n_in, pretrained, output_stride),default_split
     if isinstance(backbone, Learner): backbone = backbone.model
+    if pretrained and isinstance(backbone, nn.Module): raise ValueError(f"This `{type(backbone).__name__}` comes with the weights it has. `pretrained=True` is for a builder or a name: leave it out, or pass such a one.")
     if isinstance(backbone, nn.Module): net = deepcopy(backbone)
     elif 'weights' in model_meta.get(backbone, {}): net = backbone(weights=model_meta[backbone]['weights'] if pretrained else None)
     else: net = build_model(backbone, 1000, n_in, **(dict(pretrained=True) if pretrained else {}))
