@@ -7,7 +7,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/detection.html.md"""
 # %% auto #0
 __all__ = ['loss_names', 'read_voc', 'BoxPad', 'voc_dls', 'pixel_boxes', 'scaled_boxes', 'Detector', 'detection_backbone',
            'DetectionLoss', 'BoxTargets', 'loss_terms', 'LossTerm', 'MeanAP', 'BoxRules', 'detection_split',
-           'detection_learner']
+           'detection_learner', 'box_table', 'BoxMixUp']
 
 # %% ../nbs/50_detection.ipynb #b1c1a471
 import hashlib, warnings, xml.etree.ElementTree as ET
@@ -373,7 +373,8 @@ class BoxTargets(Callback):
     "Give the detector its targets, keep the terms of its loss, leave what it found as the prediction"
     order,stays = 9.5,True # after mixing (4) and fastai's `CastToTensor` (9), before autocast is entered (10)
     def __init__(self): self.terms,self.log = None,[]
-    def before_fit(self): self.log,self.terms = [],None
+    def before_train(self):
+        if self.epoch==0: self.log = [] # not in `before_fit`: `validate` calls that too
     def before_batch(self):
         if len(self.learn.yb): self.learn.xb = (self.learn.xb[0], *self.learn.yb)
     def after_loss(self):
@@ -512,3 +513,61 @@ def detection_learner(
                      rpn_post_nms_top_n_train=o['post'], rpn_post_nms_top_n_test=o['post']//2 if size=='paper' else o['post']), **(rcnn_kw or {})})
     metrics = [*map(LossTerm, loss_names), MeanAP('voc'), MeanAP('coco')] if metrics is None else metrics
     return Learner(dls, Detector(net, smooth, form), loss_func=DetectionLoss(thresh), metrics=metrics, cbs=[BoxRules(), BoxTargets(), *L(cbs)], **{**dict(splitter=detection_split), **kwargs})
+
+# %% ../nbs/50_detection.ipynb #a3ce6e79
+def box_table(
+    pred, # Rows of a picture: `learn.predict(file)[2]`, or one of `learn.get_preds()[0]`
+    vocab, # `dls.vocab`
+    size=None, # Height and width in pixels for the boxes; None: -1 to 1
+    thresh:float=.5, # Smallest score, 0 to 1
+)->pd.DataFrame: # A row for each box: class, score, left, top, right, bottom
+    "What was found in a picture, as a table, best first"
+    pred = _plain(pred)
+    pred = pred[(pred[:,4]>=thresh) & (pred[:,5]>0)]
+    boxes = pred[:,:4] if size is None else pixel_boxes(pred[:,:4], size)
+    res = pd.DataFrame(boxes.tolist(), columns=['left','top','right','bottom'])
+    res.insert(0, 'class', [vocab[int(o)] for o in pred[:,5]])
+    res.insert(1, 'score', [float(o) for o in pred[:,4]])
+    return res
+
+# %% ../nbs/50_detection.ipynb #6704e1ba
+class BoxMixUp(TrickCallback):
+    "Train a detector on blends of two pictures with the boxes of both, weighted by their share (Zhang et al. 2019, section 3.1)"
+    def __init__(self,
+        alpha:float=1.5, # λ ~ Beta(alpha, alpha), above 0; None: one half for all
+        p:float=1., # Share of batches that are mixed, 0 to 1
+        start:float=0., # Share of training before it starts, 0 to 1
+        stop:float=1., # Share of training after which it stops, 0 to 1; .9 leaves the last tenth unmixed
+    ):
+        super().__init__(p, start, stop)
+        if alpha is not None and alpha<=0: raise ValueError(f"`alpha` of the Beta distribution is above 0, or None for one half, got {alpha}. To switch BoxMixUp off pass `p=0`.")
+        self.alpha = alpha
+        self._solo = False
+
+    def before_fit(self):
+        super().before_fit()
+        self._solo = False
+        if not isinstance(self.learn.loss_func, DetectionLoss): raise ValueError(f"`BoxMixUp` is for Learners of `detection_learner`, the loss here is {describe(self.learn.loss_func)}. For labels of pictures take `MixUp`.")
+
+    def blend(self,
+        x, # Pictures
+        bbox, # Their boxes
+        lbl, # Classes of the boxes
+        rng, # A NumPy generator
+    )->tuple: # The blended pictures; and boxes, classes and weights of both
+        "How a batch is blended: each picture with another of the batch"
+        perm,order = torch.empty(len(x), dtype=torch.long),torch.from_numpy(rng.permutation(len(x)))
+        perm[order] = order.roll(1) # one circle through all: nobody is blended with itself
+        lam = .5 if self.alpha is None else float(rng.beta(self.alpha, self.alpha))
+        perm,(b,l) = perm.to(x.device),map(_plain, (bbox,lbl))
+        ws = torch.cat([torch.full(l.shape, lam), torch.full(l.shape, 1-lam)], 1).to(x.device)
+        return mix(x, perm, lam), (retain_type(torch.cat([b, b[perm]], 1), bbox), retain_type(torch.cat([l, l[perm]], 1), lbl), ws)
+
+    def before_batch(self):
+        if not len(self.learn.yb) or not self._draw(): return
+        if find_bs(self.learn.yb)<2:
+            if not self._solo: warnings.warn('`BoxMixUp` needs two pictures in a batch and got one, which it leaves as it is.', NoEffectWarning)
+            self._solo = True
+            return
+        x,yb = self.blend(self.learn.xb[0], *self.learn.yb[:2], self._rng)
+        self.learn.xb,self.learn.yb = (x,),yb
