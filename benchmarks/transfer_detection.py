@@ -1,8 +1,8 @@
 """The paper's section 6 in small, detection: does a backbone that was trained with the refinements make a better Faster-RCNN?
 
-    python -m benchmarks.pretrain WEIGHTS                        backbones, see there
-    python -m benchmarks.transfer_detection BCCD WEIGHTS         a detector on each, 3 seeds
-    python -m benchmarks.transfer_detection --table              what the rows say
+    python -m benchmarks.pretrain WEIGHTS --widen .25 --size 32 --n_epoch 4      backbones, see there
+    python -m benchmarks.transfer_detection BCCD WEIGHTS                         a detector on each, 3 seeds
+    python -m benchmarks.transfer_detection --table                              what the rows say
 
 BCCD is a folder with Annotations, ImageSets and JPEGImages, WEIGHTS/ARM-SEED.pt the state dict of a whole network. The detectors of both arms are trained alike, with the norms of the backbone frozen as in the paper: Adam, warmup and
 cosine, no decay of biases, flips, plain labels. The held-out list is looked at once, after the last epoch, and chose nothing. Each finished run is a row of benchmarks/results/transfer/detection.csv; rows that are there with the same
@@ -14,11 +14,11 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 root = Path(__file__).resolve().parent.parent
 out  = root/'benchmarks'/'results'/'transfer'/'detection.csv'
 arms = ('plain','refined')
-keys = 'arm seed arch data held size bs n_epoch lr'.split()
+keys = 'arm seed arch widen data held size bs n_epoch lr'.split()
 head = [*keys, *'train pictures map50 map valid_loss pretrained_on pretrained_accuracy seconds cpu_seconds date device threads python torch torchvision fastai'.split()]
 anchors = (8,16,32,64,128) # platelets are 10 pixels wide at the size of the default
 
-def run(bccd, weights, arm, seed, arch, held, size, bs, n_epoch, lr):
+def run(bccd, weights, arm, seed, arch, widen, held, size, bs, n_epoch, lr):
     "Train one detector; its row"
     import fastai, torch, torchvision
     from fastai.callback.core import Callback, CancelValidException
@@ -32,7 +32,7 @@ def run(bccd, weights, arm, seed, arch, held, size, bs, n_epoch, lr):
     f = Path(weights)/'pretrain.csv'
     info = next((o for o in csv.DictReader(open(f)) if o['arm']==arm and int(o['seed'])==seed), {}) if f.exists() else {}
     sd = torch.load(Path(weights)/f'{arm}-{seed}.pt', weights_only=True)
-    net = getattr(ft, arch)(n_out=len(sd['fc.weight']))
+    net = getattr(ft, arch)(n_out=len(sd['fc.weight']), widen=widen)
     net.load_state_dict(sd, strict=True)
     ft.seed_everything(seed)
     dls = ft.voc_dls(bccd, size=size, bs=bs, valid=held, bad='skip', batch_tfms=Flip(), seed=seed)
@@ -41,7 +41,7 @@ def run(bccd, weights, arm, seed, arch, held, size, bs, n_epoch, lr):
     ft.seed_everything(seed, dls)
     with learn.no_logging(): learn.fit_warmup_cos(n_epoch, lr, warmup_epochs=.5, cbs=NoValid())
     res = dict(zip(['valid_loss',*(o.name for o in learn.metrics)], learn.validate()))
-    return dict(arm=arm, seed=seed, arch=arch, data=Path(bccd).name, held=held, size=size, bs=bs, n_epoch=n_epoch, lr=lr, train=len(dls.train_ds), pictures=len(dls.valid_ds), map50=f"{res['mAP@.5']:.5f}", map=f"{res['mAP']:.5f}",
+    return dict(arm=arm, seed=seed, arch=arch, widen=widen, data=Path(bccd).name, held=held, size=size, bs=bs, n_epoch=n_epoch, lr=lr, train=len(dls.train_ds), pictures=len(dls.valid_ds), map50=f"{res['mAP@.5']:.5f}", map=f"{res['mAP']:.5f}",
                 valid_loss=f"{res['valid_loss']:.5f}", pretrained_on=f"{info['data']}, {info['n_epoch']} epochs, {info['size']} px" if info else '', pretrained_accuracy=info.get('accuracy', ''), seconds=f'{time.time()-t:.0f}',
                 cpu_seconds=f'{time.process_time()-cpu:.0f}', date=time.strftime('%Y-%m-%d'), device=str(dls.device), threads=torch.get_num_threads(), python=platform.python_version(), torch=torch.__version__,
                 torchvision=torchvision.__version__, fastai=fastai.__version__)
@@ -74,7 +74,7 @@ def main():
     p.add_argument('--arms', nargs='+', default=arms, choices=arms)
     p.add_argument('--seeds', type=int, nargs='+', default=[0,1,2], help='which (default 0 1 2)')
     p.add_argument('--out', type=Path, default=out, help='CSV of the rows')
-    for nm,v,what in (('arch','resnet18d','a builder of the package'),('held','test','list that is measured on'),('size',160,'longer side in pixels'),('bs',4,'batch size'),('n_epoch',4,'epochs'),('lr',1e-3,'peak rate')):
+    for nm,v,what in (('arch','resnet18d','a builder of the package'),('widen',.25,'width of the backbones'),('held','test','list that is measured on'),('size',160,'longer side in pixels'),('bs',4,'batch size'),('n_epoch',3,'epochs'),('lr',1e-3,'peak rate')):
         p.add_argument(f'--{nm}', type=type(v), default=v, help=f'{what} (default {v})')
     a = p.parse_args()
     if a.table: return print(table(a.out))
@@ -82,7 +82,7 @@ def main():
     a.out.parent.mkdir(parents=True, exist_ok=True)
     for seed in a.seeds:
         for arm in a.arms:
-            kw = dict(arm=arm, seed=seed, arch=a.arch, held=a.held, size=a.size, bs=a.bs, n_epoch=a.n_epoch, lr=a.lr)
+            kw = dict(arm=arm, seed=seed, arch=a.arch, widen=a.widen, held=a.held, size=a.size, bs=a.bs, n_epoch=a.n_epoch, lr=a.lr)
             if tuple(str({**kw, 'data':Path(a.bccd).name}[k]) for k in keys) in {tuple(o[k] for k in keys) for o in _rows(a.out)}: continue
             if not (Path(a.weights)/f'{arm}-{seed}.pt').exists():
                 print(f'{arm}-{seed}.pt is not there: run `python -m benchmarks.pretrain {a.weights}` and this again', flush=True)
