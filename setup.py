@@ -10,4 +10,4 @@ cfg = cfg['DEFAULT']
 version = re.search(r'^__version__\s*=\s*[\'"]([^\'"]+)', (root/'fastai_tricks/__init__.py').read_text(encoding='utf-8'), re.M)[1]
 
 setup(version=version, python_requires=f">={cfg['min_python']}", install_requires=cfg['requirements'].split(),
-      extras_require={o:cfg[f'{o}_requirements'].split() for o in ('dev','ray','distributed')})
+      extras_require={o.removesuffix('_requirements'):v.split() for o,v in cfg.items() if o.endswith('_requirements')})

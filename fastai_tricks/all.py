@@ -17,5 +17,6 @@ from fastai_tricks.distill import *
 from fastai_tricks.recipe import Recipe, fine_tuning, recipe, recipes, small_resnet18, transfer_net
 from fastai_tricks.ablation import Ablation, ablate, arms, base_spec, calibration_error, ladders, read_rows, two_way
 from fastai_tricks.segmentation import AuxLoss, MaskCheck, MeanIoU, PixelAccuracy, TimmStages, confusion, dilate, fcn_learner, fcn_model, ious, mask_codes, timm_arch
+from fastai_tricks.detection import BoxMixUp, BoxTargets, DetectionLoss, Detector, MeanAP, box_table, detection_backbone, detection_learner, loss_terms, pixel_boxes, read_voc, scaled_boxes, voc_dls
 
 __all__ = [o for o,v in globals().items() if not o.startswith('_') and getattr(v, '__module__', '').startswith('fastai_tricks') or o in ('tricks','ladders')]

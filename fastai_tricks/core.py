@@ -473,7 +473,7 @@ def _without_ours(f):
     "Wrap `Learner.export`: the file holds none of our callbacks, the Learner keeps them"
     @functools.wraps(f)
     def export(self, *args, **kwargs):
-        cbs,ours = self.cbs,[o for o in self.cbs if isinstance(o, TrickCallback) or type(o).__module__.startswith('fastai_tricks.')]
+        cbs,ours = self.cbs,[o for o in self.cbs if (isinstance(o, TrickCallback) or type(o).__module__.startswith('fastai_tricks.')) and not getattr(type(o), 'stays', False)] # `stays`: the model cannot be called without it
         names = [k for k,v in self.__dict__.items() if any(v is o for o in ours)]
         held,tok = {k:self.__dict__.pop(k) for k in names},_exporting.set(True)
         self.cbs = L(o for o in cbs if not any(o is p for p in ours))

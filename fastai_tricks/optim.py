@@ -100,6 +100,7 @@ class NoBiasDecay(TrickCallback):
 
     def before_fit(self):
         self._release()
+        if self.opt is None: return # `validate` or `get_preds` before any fit
         names,opt = no_decay_names(self.model),self.opt
         self._spared = {id(p) for nm,p in self.model.named_parameters() if nm in names}
         if not self._spared: warnings.warn('`NoBiasDecay` found no bias, norm or token in the model.', NoEffectWarning)
