@@ -133,7 +133,7 @@ def _mend_html(site):
         p.write_text(s, encoding='utf-8')
     for p in (site/'site_libs').rglob('*.css'):
         s = p.read_text(encoding='utf-8')
-        p.write_text(re.sub(r'@import\s*(?:url\()?["\']?https?:[^;]*;', '', s), encoding='utf-8')
+        p.write_text(re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;', '', s), encoding='utf-8') # an address may hold semicolons
 
 class _Page(HTMLParser):
     "Links, places to link to, and files of a page"
