@@ -87,6 +87,17 @@ def _with_cards(nb, module):
     if at is None: at,cards = len(nb['cells'])-1,f'## As a trick\n\n{cards}'
     nb['cells'].insert(at+1, dict(cell_type='markdown', metadata={}, source=cards, id=f'cards-{module}'))
 
+def chapters(folder, pages=None)->dict:
+    "sidebar.yml of `folder` with its patterns replaced by the notebooks that fit"
+    import yaml
+    if pages is None: pages = {p.relative_to(folder).with_suffix('').as_posix():page_name(p.relative_to(folder)) for p in sorted(folder.rglob('*.ipynb')) if not p.name.startswith('_') and '.ipynb_checkpoints' not in p.parts}
+    side = yaml.safe_load((folder/'sidebar.yml').read_text(encoding='utf-8'))
+    bar = side['website']['sidebar']
+    for o in bar['contents']:
+        if isinstance(pat := o.get('contents'), str): o['contents'] = [f'{pages[k]}.ipynb' for k in sorted(pages) if fnmatch.fnmatch(f'{k}.ipynb', pat) and ('/' in k)==('/' in pat)]
+    bar['contents'] = [o for o in bar['contents'] if 'contents' not in o or o['contents']] # a chapter that is still to be written
+    return side
+
 def _mend_source(src)->str: # Address that the site will have
     "What the renderer does not do by itself: pages under nbdev's names, links between them, chapters from patterns"
     import yaml
@@ -109,11 +120,7 @@ def _mend_source(src)->str: # Address that the site will have
         (src/f"{pages[p.relative_to(src).with_suffix('').as_posix()]}.ipynb").write_text(json.dumps(nb), encoding='utf-8')
     p = src/'nbdev.yml'
     p.write_text(p.read_text(encoding='utf-8').split('format-links:')[0], encoding='utf-8') # only Quarto knows it
-    side = yaml.safe_load((src/'sidebar.yml').read_text(encoding='utf-8'))
-    bar = side['website']['sidebar']
-    for o in bar['contents']:
-        if isinstance(pat := o.get('contents'), str): o['contents'] = [f'{pages[k]}.ipynb' for k in sorted(pages) if fnmatch.fnmatch(f'{k}.ipynb', pat) and ('/' in k)==('/' in pat)]
-    bar['contents'] = [o for o in bar['contents'] if 'contents' not in o or o['contents']] # a chapter that is still to be written
+    side = chapters(src, pages)
     (src/'sidebar.yml').write_text(yaml.safe_dump(side, sort_keys=False), encoding='utf-8')
     p = src/'_quarto.yml'
     p.write_text(re.sub(r'(href: )([\w/-]+)\.ipynb', lambda m: f'{m[1]}{pages.get(m[2], m[2])}.ipynb', p.read_text(encoding='utf-8')), encoding='utf-8')
