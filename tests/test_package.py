@@ -69,6 +69,10 @@ def test_wheel_says_what_it_needs(built):
     assert any(o.startswith('fastai') for o in needs) and not [o for o in needs if '<' in o.split(';')[0]] # no upper pins of ours
     assert 'License-Expression: Apache-2.0' in meta and 'Requires-Python: >=3.10' in meta
 
+def clean_env():
+    "Without anything that would let this checkout be found"
+    return {**{k:v for k,v in os.environ.items() if k not in ('PYTHONPATH','PYTHONHOME','VIRTUAL_ENV')}, 'PYTHONWARNINGS':'ignore'}
+
 @pytest.fixture(scope='module')
 def installed(built, tmp_path_factory):
     "An environment of its own that holds this wheel and borrows everything else, so nothing is downloaded"
@@ -76,14 +80,9 @@ def installed(built, tmp_path_factory):
     venv.create(d/'env', with_pip=False)
     bin = d/'env'/('Scripts' if os.name=='nt' else 'bin')
     site = Path(subprocess.run([bin/'python', '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))'], capture_output=True, text=True, check=True).stdout.strip())
-    subprocess.run([sys.executable, '-m', 'pip', '--python', bin/'python', 'install', '-q', '--no-deps', '--no-index', str(built[0])], check=True, timeout=300)
-    here = {str(root)}
-    (site/'borrowed.pth').write_text('\n'.join(o for o in sys.path if 'site-packages' in o and o not in here)) # after the wheel's own folder; editable installs are not among them
+    subprocess.run([sys.executable, '-m', 'pip', '--python', bin/'python', 'install', '-q', '--no-deps', '--no-index', str(built[0])], check=True, timeout=300, cwd=d, env=clean_env()) # or pip finds this checkout, and is content
+    (site/'borrowed.pth').write_text('\n'.join(o for o in sys.path if 'site-packages' in o)) # after the wheel's own folder; editable installs are not among them
     return bin,d
-
-def clean_env():
-    "Without anything that would let this checkout be found"
-    return {**{k:v for k,v in os.environ.items() if k not in ('PYTHONPATH','PYTHONHOME','VIRTUAL_ENV')}, 'PYTHONWARNINGS':'ignore'}
 
 def test_wheel_works_in_an_environment_of_its_own(installed, tmp_path):
     bin,d = installed
