@@ -18,10 +18,10 @@ from fastai.callback.progress import ProgressCallback
 # %% ../nbs/03_check.ipynb #320796df
 def check_dls(
     bs:int=8, # Pictures in a batch
-    n:int=30, # Pictures to train on
-    n_valid:int=20, # Pictures to validate with
+    n:int=30, # Number of pictures to train on
+    n_valid:int=20, # Number of pictures to validate with
     size:int=12, # Height and width, in pixels
-    c:int=4, # Classes
+    c:int=4, # Number of classes, at least 2
     drop_last:bool=False, # Leave out an odd last batch, as fastai's training loaders do
 )->DataLoaders: # 3 x size x size, made of noise with a brighter patch that tells the class
     "A small picture problem that can be learned"

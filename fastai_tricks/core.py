@@ -312,7 +312,9 @@ def _cb_trick(nm, make): return Trick(lambda spec: spec.add(cbs=make), name=nm, 
 # %% ../nbs/00_core.ipynb #aa3dc0b5
 class Bag:
     "Tricks in order; see `bag`"
-    def __init__(self, tricks):
+    def __init__(self,
+        tricks, # Tricks in any form that `as_trick` takes, in the order to apply them
+    ):
         self.tricks = tuple(as_trick(o) for o in tricks)
         for i,a in enumerate(self.tricks):
             for b in self.tricks[:i]:

@@ -26,9 +26,14 @@ def tiny_arrays()->dict: # `train_x, valid_x` (5000,28,28) uint8, `train_y, vali
 # %% ../nbs/01_data.ipynb #a35a0a4a
 class MemoryDL(TfmdDL):
     "A `TfmdDL` whose items were decoded once and are kept as tensors; make it by `in_memory`"
-    def __init__(self, dataset, mem=None, cached=None, **kwargs):
+    def __init__(self,
+        dataset, # Items, as for `TfmdDL`
+        mem=None, # One tensor for each part of an item, items on the first axis
+        cached=None, # File that the pictures are mapped from; None: they are in memory
+        **kwargs
+    ):
         super().__init__(dataset, **{**kwargs, 'num_workers':0})
-        self.mem,self.cached = mem,cached # one tensor for each part of an item; the file that the pictures are mapped from, if there is one
+        self.mem,self.cached = mem,cached
 
     def create_batches(self, samps):
         for idxs in chunked(samps, self.bs, self.drop_last): yield tuple(retain_type(o[idxs], o) for o in self.mem)
@@ -162,7 +167,7 @@ _held_out = ('valid','val','validation','test','testing')
 
 def folder_dls(
     path, # Folder with a subfolder for each class, or with `train` and `valid` (or `test`) that have them
-    size:int=128, # Pictures are resized to `size` x `size`, without cropping
+    size:int=128, # Pictures are resized to `size` x `size` pixels, without cropping
     bs:int=64, # Pictures in a batch
     valid_pct:float=.2, # Share of each class held out, where the folder does not say it
     batch_tfms=None, # Further batch transforms, after normalising with ImageNet's statistics
@@ -234,7 +239,7 @@ def named_dls(
 
 # %% ../nbs/01_data.ipynb #33f43e27
 def data_key(
-    dls:DataLoaders,
+    dls:DataLoaders, # Data whose items are read once
 )->str: # 8 hex digits
     "Checksum of the items of `dls`, their labels and transforms: equal for equal data"
     c = [','.join(map(str, getattr(dls, 'vocab', None) or ())), str(dls.bs)]

@@ -43,7 +43,13 @@ def mix(
 class Mixer(TargetCallback):
     "Base of callbacks that blend the items of a batch; one of them in a Learner"
     _slot,_way_out = 'mix','They do not commute. Keep one, or draw one of them for each batch: `MixSwitch(MixUp(.2), CutMix(1.))`.'
-    def __init__(self, alpha, lam='batch', p=1., start=0., stop=1.):
+    def __init__(self,
+        alpha, # λ ~ Beta(alpha, alpha), above 0
+        lam='batch', # 'batch': one λ for all items; 'sample': one for each
+        p=1., # Share of batches that are mixed, 0 to 1
+        start=0., # Share of training before it starts, 0 to 1
+        stop=1., # Share of training after which it stops, 0 to 1
+    ):
         super().__init__(p, start, stop)
         if alpha<=0: raise ValueError(f"`alpha` of the Beta distribution is above 0, got {alpha}. To switch {type(self).__name__} off pass `p=0`.")
         if lam not in ('batch','sample'): raise ValueError(f"`lam` is 'batch' (one for all items) or 'sample' (one for each), got {lam!r}.")

@@ -76,7 +76,7 @@ _norms = tuple(getattr(nn, o) for o in 'BatchNorm1d BatchNorm2d BatchNorm3d Sync
 _tokens = 'cls_token class_token dist_token reg_token pos_embed pos_embedding position_embedding position_embeddings absolute_pos_embed relative_position_bias_table'.split()
 
 def no_decay_names(
-    model:nn.Module,
+    model:nn.Module, # Any network
 )->set: # Names as in `model.named_parameters()`
     "The parameters of `model` that should not decay: biases, norms, layer scales, position and class tokens"
     res,own = set(),{}

@@ -32,7 +32,7 @@ def warmup_step(
     n:int, # Number of steps in all
     m:int=0, # Number of warmup steps
     milestones:tuple=(.25,.5,.75), # Where the rate drops, as shares of training; the paper's 30, 60, 90 of 120 epochs
-    factor:float=.1, # What it is multiplied with there
+    factor:float=.1, # What it is multiplied with there, 0 to 1
 )->float: # Multiplier of the peak learning rate
     "Rise linearly to 1 over `m` steps, then drop by `factor` at each of `milestones` (He et al. 2018, section 2.1)"
     if k<m: return (k+1)/m
@@ -145,7 +145,7 @@ def show_sched(
     warmup_epochs:float=5, # Epochs of warmup
     n_iter:int=100, # Steps in an epoch
     milestones=None, # Epochs at which the rate drops, to draw `fit_warmup_step` instead of `fit_warmup_cos`
-    factor:float=.1, # What it is multiplied with there
+    factor:float=.1, # What it is multiplied with there, 0 to 1
     ax=None, # Axes to draw on; None: new ones
 ):
     "Draw the learning rate that `fit_warmup_cos` or, with `milestones`, `fit_warmup_step` would take"

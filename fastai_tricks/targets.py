@@ -149,7 +149,11 @@ def target_loss(
 class TargetCallback(TrickCallback):
     "Base of callbacks that change what a batch is trained on: note a part in `before_batch`, and the parts of all make one loss"
     _slot,_way_out = '','' # what only one callback of a Learner may do, and what to do instead
-    def __init__(self, p=1., start=0., stop=1.):
+    def __init__(self,
+        p=1., # Share of batches it works on, 0 to 1
+        start=0., # Share of training before it starts, 0 to 1
+        stop=1., # Share of training after which it stops, 0 to 1
+    ):
         super().__init__(p, start, stop)
         self._part,self._added = None,[]
 
