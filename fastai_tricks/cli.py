@@ -62,7 +62,7 @@ def parser()->argparse.ArgumentParser:
     t.add_argument('--size', type=int, default=None, help="height and width of the pictures of a folder, in pixels (default: the recipe's)")
     t.add_argument('--bs', type=int, default=None, help='pictures in a batch of one process; the rate follows (default: 64)')
     t.add_argument('--seed', type=int, default=42, help='seed of weights, order and augmentation (default: %(default)s)')
-    t.add_argument('--every', default='epoch', help="when to write a checkpoint: 'epoch', a number of steps, or a time as '10min' (default: %(default)s)")
+    t.add_argument('--every', default='epoch', help="when to write a checkpoint: 'epoch', a number of batches, or a time as '10min' (default: %(default)s)")
     t.add_argument('--out', default='training', help='folder for what is written (default: %(default)s)')
     r = sub.add_parser('resume', help='go on with a training that stopped', description='Go on with a training that `fastai-tricks train` began and that was stopped or killed.', epilog='example:\n  fastai-tricks resume training', **kw)
     r.add_argument('out', help='folder that `fastai-tricks train --out` wrote')

@@ -21,12 +21,13 @@ def built(nm):
 
 @pytest.mark.parametrize('nm', sorted(tricks))
 def test_low_precision_with(nm):
-    for way in ways.values():
+    for name,way in ways.items():
+        if name=='amp_fp16' and nm in alone: continue # fp16 is emulated on a CPU: minutes for a ResNet
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             learn = built(nm)
             if not any(isinstance(o, MixedPrecision) for o in learn.cbs): learn = way(learn) # a trick may have chosen
             learn.fit(1, .01)
             assert learn.recorder.losses[-1].isfinite()
-            with pytest.raises(KeyboardInterrupt): learn.fit(1, .01, cbs=Strike("after_pred", KeyboardInterrupt(), 1))
+            with pytest.raises(KeyboardInterrupt): learn.fit(1, .01, cbs=Strike("after_pred", KeyboardInterrupt(), 50, n=0))
         assert not any(torch.is_autocast_enabled(o) for o in ('cpu','cuda'))
