@@ -179,11 +179,15 @@ class PixelAccuracy(_Confusion):
     def value(self): return None if self.table is None else float(self.table.diag().sum()/self.table.sum())
 
 class MeanIoU(_Confusion):
-    "Mean over classes of intersection over union, over the whole validation set; classes that neither are nor were predicted are left out"
+    "Mean over classes of intersection over union, over the whole validation set; the ignored class is left out, and those that neither are nor were predicted"
     @property
     def name(self): return 'miou'
     @property
-    def value(self): return None if self.table is None else float(ious(self.table).nanmean())
+    def value(self):
+        if self.table is None: return None
+        res = ious(self.table)
+        if self.ignore is not None and 0<=self.ignore<len(res): res[self.ignore] = math.nan
+        return float(res.nanmean())
 
 # %% ../nbs/51_segmentation.ipynb #d5704a08
 _paper = pd.DataFrame([
