@@ -4,9 +4,10 @@
     python -m benchmarks.transfer_detection BCCD WEIGHTS                         a detector on each, 3 seeds
     python -m benchmarks.transfer_detection --table                              what the rows say
 
-BCCD is a folder with Annotations, ImageSets and JPEGImages, WEIGHTS/ARM-SEED.pt the state dict of a whole network. The detectors of both arms are trained alike, with the norms of the backbone frozen as in the paper: Adam, warmup and
-cosine, no decay of biases, flips, plain labels. The held-out list is looked at once, after the last epoch, and chose nothing. Each finished run is a row of benchmarks/results/transfer/detection.csv; rows that are there with the same
-settings are not run again."""
+BCCD is a folder with Annotations, ImageSets and JPEGImages, WEIGHTS/ARM-SEED.pt the state dict of a whole network. The detectors of
+both arms are trained alike, with the norms of the backbone frozen as in the paper: Adam, warmup and cosine, no decay of biases, flips,
+plain labels. The held-out list is looked at once, after the last epoch, and chose nothing. Each finished run is a row of
+benchmarks/results/transfer/detection.csv; rows that are there with the same settings are not run again."""
 import argparse, csv, os, platform, statistics, time, warnings
 from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -41,10 +42,11 @@ def run(bccd, weights, arm, seed, arch, widen, held, size, bs, n_epoch, lr):
     ft.seed_everything(seed, dls)
     with learn.no_logging(): learn.fit_warmup_cos(n_epoch, lr, warmup_epochs=.5, cbs=NoValid())
     res = dict(zip(['valid_loss',*(o.name for o in learn.metrics)], learn.validate()))
-    return dict(arm=arm, seed=seed, arch=arch, widen=widen, data=Path(bccd).name, held=held, size=size, bs=bs, n_epoch=n_epoch, lr=lr, train=len(dls.train_ds), pictures=len(dls.valid_ds), map50=f"{res['mAP@.5']:.5f}", map=f"{res['mAP']:.5f}",
-                valid_loss=f"{res['valid_loss']:.5f}", pretrained_on=f"{info['data']}, {info['n_epoch']} epochs, {info['size']} px" if info else '', pretrained_accuracy=info.get('accuracy', ''), seconds=f'{time.time()-t:.0f}',
-                cpu_seconds=f'{time.process_time()-cpu:.0f}', date=time.strftime('%Y-%m-%d'), device=str(dls.device), threads=torch.get_num_threads(), python=platform.python_version(), torch=torch.__version__,
-                torchvision=torchvision.__version__, fastai=fastai.__version__)
+    return dict(arm=arm, seed=seed, arch=arch, widen=widen, data=Path(bccd).name, held=held, size=size, bs=bs, n_epoch=n_epoch, lr=lr,
+                train=len(dls.train_ds), pictures=len(dls.valid_ds), map50=f"{res['mAP@.5']:.5f}", map=f"{res['mAP']:.5f}", valid_loss=f"{res['valid_loss']:.5f}",
+                pretrained_on=f"{info['data']}, {info['n_epoch']} epochs, {info['size']} px" if info else '', pretrained_accuracy=info.get('accuracy', ''),
+                seconds=f'{time.time()-t:.0f}', cpu_seconds=f'{time.process_time()-cpu:.0f}', date=time.strftime('%Y-%m-%d'), device=str(dls.device),
+                threads=torch.get_num_threads(), python=platform.python_version(), torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__)
 
 def _rows(f): return list(csv.DictReader(open(f))) if Path(f).exists() else []
 
@@ -62,7 +64,8 @@ def table(f=out):
             d = [by['refined'][s]-by['plain'][s] for s in sorted(set(by['plain']) & set(by['refined']))]
             if len(d)>1:
                 half = stats.t.ppf(.975, len(d)-1)*statistics.stdev(d)/len(d)**.5
-                res.append(f"  {m:6}refined - plain: {statistics.mean(d):+.1f} [{statistics.mean(d)-half:+.1f}, {statistics.mean(d)+half:+.1f}], {'zero is inside: no evidence' if abs(statistics.mean(d))<=half else 'zero is outside'}")
+                mid,said = statistics.mean(d),'zero is inside: no evidence' if abs(statistics.mean(d))<=half else 'zero is outside'
+                res.append(f"  {m:6}refined - plain: {mid:+.1f} [{mid-half:+.1f}, {mid+half:+.1f}], {said}")
     return '\n'.join(res) or f'no rows in {f}'
 
 def main():
@@ -74,7 +77,8 @@ def main():
     p.add_argument('--arms', nargs='+', default=arms, choices=arms)
     p.add_argument('--seeds', type=int, nargs='+', default=[0,1,2], help='which (default 0 1 2)')
     p.add_argument('--out', type=Path, default=out, help='CSV of the rows')
-    for nm,v,what in (('arch','resnet18d','a builder of the package'),('widen',.25,'width of the backbones'),('held','test','list that is measured on'),('size',160,'longer side in pixels'),('bs',4,'batch size'),('n_epoch',3,'epochs'),('lr',1e-3,'peak rate')):
+    for nm,v,what in (('arch','resnet18d','a builder of the package'),('widen',.25,'width of the backbones'),
+                      ('held','test','list that is measured on'),('size',160,'longer side in pixels'),('bs',4,'batch size'),('n_epoch',3,'epochs'),('lr',1e-3,'peak rate')):
         p.add_argument(f'--{nm}', type=type(v), default=v, help=f'{what} (default {v})')
     a = p.parse_args()
     if a.table: return print(table(a.out))

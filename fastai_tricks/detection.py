@@ -104,12 +104,14 @@ def _listed(path, train, valid, valid_pct):
     k = max(1, round(len(every)*valid_pct))
     return sorted(draw[k:]),sorted(draw[:k])
 
+# %% ../nbs/50_detection.ipynb #b823df5c
 def _tell(odd, bad):
     if not odd: return
     lines = '; '.join(odd[:5]) + (f'; and {len(odd)-5} more' if len(odd)>5 else '')
     if bad=='refuse': raise ValueError(f"{len(odd)} thing{'s are' if len(odd)>1 else ' is'} wrong with the annotations: {lines}. Mend them, or pass `bad='skip'` to leave them out.")
     warnings.warn(f"Left out of the annotations: {lines}.", stacklevel=3)
 
+# %% ../nbs/50_detection.ipynb #43d9f225
 def _get_file(r): return r['file']
 def _get_boxes(r): return r['boxes']
 def _get_labels(r): return r['labels']
@@ -151,13 +153,14 @@ def voc_dls(
     if not vocab: raise ValueError(f"No picture in part `{train}` of {path} has a box, so there is no class to learn. Pass `vocab`.")
     recs,cut,most = parts[0]+parts[1],len(parts[0]),max(len(r['boxes']) for p in parts for r in p)
     item_tfms = [*L(_resize(size, recs)), *L(item_tfms)]
-    block = DataBlock((ImageBlock, BBoxBlock, BBoxLblBlock(list(vocab))), getters=[_get_file,_get_boxes,_get_labels], n_inp=1, splitter=IndexSplitter(range(cut, len(recs))), item_tfms=item_tfms,
-                      batch_tfms=[*L(batch_tfms), *([] if stats is None else [Normalize.from_stats(*stats)])])
+    block = DataBlock((ImageBlock, BBoxBlock, BBoxLblBlock(list(vocab))), getters=[_get_file,_get_boxes,_get_labels], n_inp=1,
+                      splitter=IndexSplitter(range(cut, len(recs))), item_tfms=item_tfms, batch_tfms=[*L(batch_tfms), *([] if stats is None else [Normalize.from_stats(*stats)])])
     dls = block.dataloaders(recs, path=path, bs=min(bs, cut), num_workers=num_workers, before_batch=BoxPad(most), device=device)
     dls.odd = L(odd)
     if seed is not None: seed_everything(seed, dls)
     return dls
 
+# %% ../nbs/50_detection.ipynb #d640fe50
 def _resize(size, recs):
     "The transform that gives all pictures one size; None if they have it"
     sizes = {Image.open(r['file']).size for r in (recs if size is None else recs[:1])}
@@ -177,7 +180,18 @@ def _draw(ctx, boxes, color='white'):
 _show_any = show_batch.invoke(TensorImage, object, object)
 
 @dispatch
-def show_batch(x:TensorImage, y:tuple, samples, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, **kwargs):
+def show_batch(
+    x:TensorImage, # Pictures of the batch
+    y:tuple, # Their boxes and labels
+    samples, # Decoded items, picture and boxes
+    ctxs=None, # Axes to draw on; None: new ones
+    max_n:int=9, # How many to draw at most
+    nrows=None, # Rows of axes; None: as many as needed
+    ncols=None, # Columns of axes; None: as many as rows
+    figsize=None, # Width and height in inches; None: 3 for each picture
+    **kwargs
+): # The axes
+    "Pictures with their boxes"
     if not isinstance(samples[0][-1], LabeledBBox): return _show_any(x, y, samples, ctxs=ctxs, max_n=max_n, nrows=nrows, ncols=ncols, figsize=figsize, **kwargs)
     if ctxs is None: ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize)
     for s,ctx in zip(samples, ctxs):
@@ -186,7 +200,19 @@ def show_batch(x:TensorImage, y:tuple, samples, ctxs=None, max_n=9, nrows=None, 
     return ctxs
 
 @dispatch
-def show_results(x:TensorImage, y:tuple, samples, outs, ctxs=None, max_n=6, nrows=None, ncols=1, figsize=None, **kwargs):
+def show_results(
+    x:TensorImage, # Pictures of the batch
+    y:tuple, # Their boxes and labels
+    samples, # Decoded items, picture and boxes
+    outs, # Decoded predictions, boxes
+    ctxs=None, # Axes to draw on; None: new ones
+    max_n:int=6, # How many to draw at most
+    nrows=None, # Rows of axes; None: as many as needed
+    ncols=1, # Columns of axes, a pair of pictures in each
+    figsize=None, # Width and height in inches; None: 3 for each picture
+    **kwargs
+): # The axes
+    "The true boxes left, those that were found right"
     if not isinstance(samples[0][-1], LabeledBBox): raise ValueError(f"Targets of {len(y)} parts can be shown if they are boxes and labels, these are {', '.join(type(o).__name__ for o in y)}.")
     if ctxs is None: ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize, double=True, title='Target/Prediction')
     for s,o,a,b in zip(samples, outs, ctxs[::2], ctxs[1::2]):
@@ -214,6 +240,7 @@ def scaled_boxes(
     h,w = size
     return b*2/b.new_tensor([w,h,w,h])-1
 
+# %% ../nbs/50_detection.ipynb #073a94f9
 @contextmanager
 def _as_training(*mods):
     "The flag `training` on for these modules, not for what is in them"
@@ -257,71 +284,81 @@ class Detector(nn.Module):
                 losses = self._losses(images, feats, *rpn, targets)
             return losses,self._found(images, feats, *rpn)
 
-    @staticmethod
-    def _targets(bbox, lbl, weight, size):
-        "As torchvision wants them: a dict for each picture, in pixels, without what only fills up"
-        res = []
-        for i,(b,l) in enumerate(zip(pixel_boxes(bbox, size), _plain(lbl))):
-            on = (l>0) & (b[:,2]>b[:,0]) & (b[:,3]>b[:,1])
-            res.append(dict(boxes=b[on], labels=l[on], weights=torch.ones_like(b[on,0]) if weight is None else _plain(weight)[i][on]))
-        return res
+# %% ../nbs/50_detection.ipynb #f2f46bf4
+@patch
+def _targets(self:Detector, bbox, lbl, weight, size):
+    "As torchvision wants them: a dict for each picture, in pixels, without what only fills up"
+    res = []
+    for i,(b,l) in enumerate(zip(pixel_boxes(bbox, size), _plain(lbl))):
+        on = (l>0) & (b[:,2]>b[:,0]) & (b[:,3]>b[:,1])
+        res.append(dict(boxes=b[on], labels=l[on], weights=torch.ones_like(b[on,0]) if weight is None else _plain(weight)[i][on]))
+    return res
 
-    def _rpn(self, images, feats):
-        "What the first stage says of each anchor"
-        fs = list(feats.values())
-        obj,deltas = self.net.rpn.head(fs)
-        anchors,levels = self.net.rpn.anchor_generator(images, fs),[o[0].numel() for o in obj]
-        obj,deltas = torchvision.models.detection.rpn.concat_box_prediction_layers(obj, deltas)
-        return obj,deltas,anchors,levels
+# %% ../nbs/50_detection.ipynb #d31f1fc0
+@patch
+def _rpn(self:Detector, images, feats):
+    "What the first stage says of each anchor"
+    fs = list(feats.values())
+    obj,deltas = self.net.rpn.head(fs)
+    anchors,levels = self.net.rpn.anchor_generator(images, fs),[o[0].numel() for o in obj]
+    obj,deltas = torchvision.models.detection.rpn.concat_box_prediction_layers(obj, deltas)
+    return obj,deltas,anchors,levels
 
-    def _proposals(self, images, obj, deltas, anchors, levels):
-        boxes = self.net.rpn.box_coder.decode(deltas.detach(), anchors).view(len(anchors), -1, 4)
-        return self.net.rpn.filter_proposals(boxes, obj, images.image_sizes, levels)[0]
+@patch
+def _proposals(self:Detector, images, obj, deltas, anchors, levels):
+    boxes = self.net.rpn.box_coder.decode(deltas.detach(), anchors).view(len(anchors), -1, 4)
+    return self.net.rpn.filter_proposals(boxes, obj, images.image_sizes, levels)[0]
 
-    def _losses(self, images, feats, obj, deltas, anchors, levels, targets):
-        first_stage = self._rpn_losses(obj, deltas, anchors, targets)       # drawn in torchvision's order: proposals draw nothing
-        props = self._proposals(images, obj, deltas, anchors, levels)
-        return torch.stack([*first_stage, *self._roi_losses(images, feats, props, targets)])
-
-    def _rpn_losses(self, obj, deltas, anchors, targets):
-        rpn = self.net.rpn
-        labels,matched = rpn.assign_targets_to_anchors(anchors, targets)
-        wanted = torch.cat(rpn.box_coder.encode(matched, anchors))
-        pos,neg = (torch.where(torch.cat(o))[0] for o in rpn.fg_bg_sampler(labels))
-        used,labels = torch.cat([pos,neg]),torch.cat(labels)
-        ws = torch.cat([_weights(t, rpn.proposal_matcher(box_iou(t['boxes'], a)) if len(t['boxes']) else None, len(a)) for t,a in zip(targets, anchors)])
-        ws = torch.where(labels>0, ws, torch.ones_like(ws))                 # the background belongs to no box
-        l_obj = (F.binary_cross_entropy_with_logits(obj.flatten()[used], labels[used], reduction='none')*ws[used]).mean()
-        l_box = (F.smooth_l1_loss(deltas[pos], wanted[pos], beta=1/9, reduction='none').sum(1)*ws[pos]).sum()/max(1, used.numel())
-        return l_obj,l_box
-
-    def _roi_losses(self, images, feats, props, targets):
-        roi = self.net.roi_heads
-        props,matched,labels,wanted = roi.select_training_samples(props, targets)
-        scores,deltas = roi.box_predictor(roi.box_head(roi.box_roi_pool(feats, props, images.image_sizes)))
-        ws = torch.cat([_weights(t, m, len(m)) for t,m in zip(targets, matched)])
-        labels,wanted = torch.cat(labels),torch.cat(wanted)
-        ws = torch.where(labels>0, ws, torch.ones_like(ws))
-        l_cls = (F.cross_entropy(scores, labels, reduction='none', label_smoothing=_share(self.smooth, self.n_class, self.form))*ws).mean()
-        pos = torch.where(labels>0)[0]
-        deltas = deltas.view(len(labels), -1, 4)[pos,labels[pos]]
-        l_box = (F.smooth_l1_loss(deltas, wanted[pos], beta=1/9, reduction='none').sum(1)*ws[pos]).sum()/max(1, labels.numel())
-        return l_cls,l_box
-
-    def _found(self, images, feats, *rpn):
-        "Rows of box, score, class for each picture, as many for each"
-        roi,size = self.net.roi_heads,images.image_sizes[0]
-        props = self._proposals(images, *rpn)
-        scores,deltas = roi.box_predictor(roi.box_head(roi.box_roi_pool(feats, props, images.image_sizes)))
-        res = scores.new_zeros(len(props), roi.detections_per_img, 6)
-        for i,(b,s,l) in enumerate(zip(*roi.postprocess_detections(scores, deltas, props, images.image_sizes))):
-            res[i,:len(b)] = torch.cat([scaled_boxes(b, size), s[:,None], l[:,None].to(s.dtype)], 1)
-        return res
+# %% ../nbs/50_detection.ipynb #ae565dcc
+@patch
+def _losses(self:Detector, images, feats, obj, deltas, anchors, levels, targets):
+    first_stage = self._rpn_losses(obj, deltas, anchors, targets)       # drawn in torchvision's order: proposals draw nothing
+    props = self._proposals(images, obj, deltas, anchors, levels)
+    return torch.stack([*first_stage, *self._roi_losses(images, feats, props, targets)])
 
 def _weights(target, matched, n):
     "Weight of the box that each of `n` anchors or proposals was matched with"
     w = target['weights']
     return w[matched.clamp(min=0)] if len(w) else w.new_ones(n)
+
+@patch
+def _rpn_losses(self:Detector, obj, deltas, anchors, targets):
+    rpn = self.net.rpn
+    labels,matched = rpn.assign_targets_to_anchors(anchors, targets)
+    wanted = torch.cat(rpn.box_coder.encode(matched, anchors))
+    pos,neg = (torch.where(torch.cat(o))[0] for o in rpn.fg_bg_sampler(labels))
+    used,labels = torch.cat([pos,neg]),torch.cat(labels)
+    ws = torch.cat([_weights(t, rpn.proposal_matcher(box_iou(t['boxes'], a)) if len(t['boxes']) else None, len(a)) for t,a in zip(targets, anchors)])
+    ws = torch.where(labels>0, ws, torch.ones_like(ws))                 # the background belongs to no box
+    l_obj = (F.binary_cross_entropy_with_logits(obj.flatten()[used], labels[used], reduction='none')*ws[used]).mean()
+    l_box = (F.smooth_l1_loss(deltas[pos], wanted[pos], beta=1/9, reduction='none').sum(1)*ws[pos]).sum()/max(1, used.numel())
+    return l_obj,l_box
+
+@patch
+def _roi_losses(self:Detector, images, feats, props, targets):
+    roi = self.net.roi_heads
+    props,matched,labels,wanted = roi.select_training_samples(props, targets)
+    scores,deltas = roi.box_predictor(roi.box_head(roi.box_roi_pool(feats, props, images.image_sizes)))
+    ws = torch.cat([_weights(t, m, len(m)) for t,m in zip(targets, matched)])
+    labels,wanted = torch.cat(labels),torch.cat(wanted)
+    ws = torch.where(labels>0, ws, torch.ones_like(ws))
+    l_cls = (F.cross_entropy(scores, labels, reduction='none', label_smoothing=_share(self.smooth, self.n_class, self.form))*ws).mean()
+    pos = torch.where(labels>0)[0]
+    deltas = deltas.view(len(labels), -1, 4)[pos,labels[pos]]
+    l_box = (F.smooth_l1_loss(deltas, wanted[pos], beta=1/9, reduction='none').sum(1)*ws[pos]).sum()/max(1, labels.numel())
+    return l_cls,l_box
+
+# %% ../nbs/50_detection.ipynb #ac48ed07
+@patch
+def _found(self:Detector, images, feats, *rpn):
+    "Rows of box, score, class for each picture, as many for each"
+    roi,size = self.net.roi_heads,images.image_sizes[0]
+    props = self._proposals(images, *rpn)
+    scores,deltas = roi.box_predictor(roi.box_head(roi.box_roi_pool(feats, props, images.image_sizes)))
+    res = scores.new_zeros(len(props), roi.detections_per_img, 6)
+    for i,(b,s,l) in enumerate(zip(*roi.postprocess_detections(scores, deltas, props, images.image_sizes))):
+        res[i,:len(b)] = torch.cat([scaled_boxes(b, size), s[:,None], l[:,None].to(s.dtype)], 1)
+    return res
 
 # %% ../nbs/50_detection.ipynb #c07f5711
 _layers = {f'layer{i}':str(i-1) for i in range(1,5)}
@@ -440,7 +477,8 @@ def _torchmetrics():
     try:
         from torchmetrics.detection import MeanAveragePrecision
         import faster_coco_eval
-    except ImportError as e: raise ValueError(f"Mean average precision needs torchmetrics and faster-coco-eval ({e}). Install them by `pip install fastai_tricks[detection]`, or pass `metrics=[]`.") from None
+    except ImportError as e: raise ValueError(f"Mean average precision needs torchmetrics and faster-coco-eval ({e}). "
+                                              "Install them by `pip install fastai_tricks[detection]`, or pass `metrics=[]`.") from None
     return MeanAveragePrecision
 
 class MeanAP(Metric):
@@ -501,7 +539,9 @@ def detection_split(
 def _check_dls(dls):
     vocab = getattr(dls, 'vocab', None)
     first_item = dls.train_ds[0] if len(dls.train_ds) else ()
-    if len(first_item)<3 or not isinstance(first_item[1], TensorBBox): raise ValueError(f"A detector needs pictures with boxes and labels, the items are of {', '.join(type(o).__name__ for o in first_item)}. Make the loaders by `voc_dls`, or with `BBoxBlock` and `BBoxLblBlock`.")
+    if len(first_item)<3 or not isinstance(first_item[1], TensorBBox):
+        raise ValueError(f"A detector needs pictures with boxes and labels, the items are of {', '.join(type(o).__name__ for o in first_item)}. "
+                         "Make the loaders by `voc_dls`, or with `BBoxBlock` and `BBoxLblBlock`.")
     if not vocab or vocab[0]!='#na#': raise ValueError("The first class of the loaders is `#na#`, the background. Make the labels by `BBoxLblBlock(vocab)` with `add_na=True`.")
     return len(vocab)
 
@@ -535,11 +575,14 @@ def detection_learner(
     if len(anchors)!=n_level: raise ValueError(f"`anchors` are {n_level} sides in pixels, one for each level of the pyramid, got {anchors}.")
     pool = torchvision.ops.MultiScaleRoIAlign([str(i) for i in range(n_level-1)], 7, 2)
     mean,std = _stats(dls)
-    net = FasterRCNN(body, rpn_anchor_generator=AnchorGenerator([(a,) for a in anchors], [(.5,1.,2.)]*n_level), box_roi_pool=pool, box_head=TwoMLPHead(o['fpn']*49, o['head']), box_predictor=FastRCNNPredictor(o['head'], n_class),
-                     image_mean=mean, image_std=std, **{**dict(box_batch_size_per_image=o['rois'], rpn_pre_nms_top_n_train=o['pre'], rpn_pre_nms_top_n_test=o['pre']//2 if size=='paper' else o['pre'],
-                     rpn_post_nms_top_n_train=o['post'], rpn_post_nms_top_n_test=o['post']//2 if size=='paper' else o['post']), **(rcnn_kw or {})})
+    test = 2 if size=='paper' else 1 # torchvision keeps half as many proposals outside of training
+    given = dict(rpn_anchor_generator=AnchorGenerator([(a,) for a in anchors], [(.5,1.,2.)]*n_level), box_roi_pool=pool, box_head=TwoMLPHead(o['fpn']*49, o['head']),
+                 box_predictor=FastRCNNPredictor(o['head'], n_class), image_mean=mean, image_std=std, box_batch_size_per_image=o['rois'],
+                 rpn_pre_nms_top_n_train=o['pre'], rpn_pre_nms_top_n_test=o['pre']//test, rpn_post_nms_top_n_train=o['post'], rpn_post_nms_top_n_test=o['post']//test)
+    net = FasterRCNN(body, **{**given, **(rcnn_kw or {})})
     metrics = [*map(LossTerm, loss_names), MeanAP('voc'), MeanAP('coco')] if metrics is None else metrics
-    return Learner(dls, Detector(net, smooth, form), loss_func=DetectionLoss(thresh), metrics=metrics, cbs=[BoxRules(), BoxTargets(), *L(cbs)], **{**dict(splitter=detection_split), **kwargs})
+    return Learner(dls, Detector(net, smooth, form), loss_func=DetectionLoss(thresh), metrics=metrics, cbs=[BoxRules(), BoxTargets(), *L(cbs)],
+                   **{**dict(splitter=detection_split), **kwargs})
 
 # %% ../nbs/50_detection.ipynb #a3ce6e79
 def box_table(
@@ -567,14 +610,16 @@ class BoxMixUp(TrickCallback):
         stop:float=1., # Share of training after which it stops, 0 to 1; .9 leaves the last tenth unmixed
     ):
         super().__init__(p, start, stop)
-        if alpha is not None and alpha<=0: raise ValueError(f"`alpha` of the Beta distribution is above 0, or None for one half, got {alpha}. To switch BoxMixUp off pass `p=0`.")
+        if alpha is not None and alpha<=0: raise ValueError(f"`alpha` of the Beta distribution is above 0, or None for one half, got {alpha}. "
+                                                              "To switch BoxMixUp off pass `p=0`.")
         self.alpha = alpha
         self._solo = False
 
     def before_fit(self):
         super().before_fit()
         self._solo = False
-        if not isinstance(self.learn.loss_func, DetectionLoss): raise ValueError(f"`BoxMixUp` is for Learners of `detection_learner`, the loss here is {describe(self.learn.loss_func)}. For labels of pictures take `MixUp`.")
+        if not isinstance(self.learn.loss_func, DetectionLoss):
+            raise ValueError(f"`BoxMixUp` is for Learners of `detection_learner`, the loss here is {describe(self.learn.loss_func)}. For labels of pictures take `MixUp`.")
 
     def blend(self,
         x, # Pictures
