@@ -3,7 +3,7 @@
   python tools/docs.py readme    README.md from nbs/index.ipynb
   python tools/docs.py site      the site in _docs/: nbdev's processing, then smalldocs (the same nbs/_quarto.yml serves Quarto)
   python tools/docs.py serve     show it at http://localhost:3000"""
-import argparse, fnmatch, html, json, os, re, shutil, subprocess, sys, tempfile, warnings
+import argparse, fnmatch, html, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, warnings
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -38,11 +38,9 @@ def readme()->str:
 
 # ---- the site
 
-def _processed(to):
-    "Notebooks as nbdev prepares them for a page (hidden cells gone, signatures and tables of parameters in), copied to the folder `to`"
-    import nbdev.processors as proc, nbdev.quarto as q
-    sys.path.insert(0, str(root)) # signatures are read from this checkout
-    q._ensure_quarto = lambda: None # without Quarto's program nbdev would start to install it
+def _one(o):
+    "Process one notebook, in a process of its own: signatures are had by running its cells, which must not meet those of another page"
+    import nbdev.processors as proc, nbdev.serve_drv
     begin = proc.exec_show_docs.begin
     def with_module(self): # so that a signature may name a class that its page defines further down
         begin(self)
@@ -51,7 +49,30 @@ def _processed(to):
     proc.exec_show_docs.begin = with_module
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        q.nbdev_proc_nbs.__wrapped__(path=str(nbs), n_workers=0) # one process: fastai is imported once
+        nbdev.serve_drv.main(o)
+
+def _each(f, files, **kwargs):
+    "`_one` for each of `files`, two at a time"
+    files = list(files)
+    if not files: return
+    how = 'fork' if sys.platform=='linux' else 'spawn' # a fork has fastai imported already
+    with multiprocessing.get_context(how).Pool(min(2, os.cpu_count() or 1), maxtasksperchild=1) as pool: pool.map(_one, files, chunksize=1)
+
+def _processed(to):
+    "Notebooks as nbdev prepares them for a page (hidden cells gone, signatures and tables of parameters in), copied to the folder `to`"
+    sys.path.insert(0, str(root)) # signatures are read from this checkout
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        import fastai_tricks.all
+        import nbdev.quarto as q, nbdev.serve
+    q._ensure_quarto = lambda: None # without Quarto's program nbdev would start to install it
+    nbdev.serve.parallel = _each
+    here = Path.cwd()
+    try: q.nbdev_proc_nbs.__wrapped__(path=str(nbs))
+    except BaseException: # half a page would be taken for a whole one the next time
+        shutil.rmtree(root/'_proc', ignore_errors=True)
+        raise
+    finally: os.chdir(here)
     shutil.copytree(root/'_proc', to, ignore=shutil.ignore_patterns('_docs', '.ipynb_checkpoints'))
 
 def page_name(p)->str:
