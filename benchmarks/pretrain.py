@@ -3,8 +3,9 @@
     python -m benchmarks.pretrain OUT                       ResNet-18-D on the embedded pictures, 3 seeds, both arms
     python -m benchmarks.pretrain OUT --data FOLDER         on a folder of pictures, one subfolder per class
 
-Arm `plain` is the paper's efficient training (steps, no decay of biases), `refined` adds the cosine, label smoothing and mixup (He et al. 2018, section 5); network, data, epochs, peak rate and seeds are the same.
-OUT/ARM-SEED.pt gets the state dict of the whole network, head included, made for three channels; OUT/pretrain.csv a row for each. What is there already is not trained again."""
+Arm `plain` is the paper's efficient training (steps, no decay of biases), `refined` adds the cosine, label smoothing and mixup
+(He et al. 2018, section 5); network, data, epochs, peak rate and seeds are the same. OUT/ARM-SEED.pt gets the state dict of the whole
+network, head included, made for three channels; OUT/pretrain.csv a row for each. What is there already is not trained again."""
 import argparse, csv, os, sys, time, warnings
 from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -20,7 +21,8 @@ def embedded_rgb(size=40, bs=64, n=5000, n_valid=1000):
     a = tiny_arrays()
     items = [(x[...,None].repeat(3, -1),classes[y]) for o,k in (('train',n),('valid',n_valid)) for x,y in zip(a[f'{o}_x'][:k], a[f'{o}_y'][:k])]
     grey = Normalize.from_stats([.286]*3, [.353]*3)
-    block = DataBlock((ImageBlock(PILImage), CategoryBlock(classes, sort=False)), getters=[ItemGetter(0),ItemGetter(1)], splitter=IndexSplitter(range(n, n+n_valid)), item_tfms=Resize(size, method=ResizeMethod.Squish), batch_tfms=[grey])
+    block = DataBlock((ImageBlock(PILImage), CategoryBlock(classes, sort=False)), getters=[ItemGetter(0),ItemGetter(1)],
+                      splitter=IndexSplitter(range(n, n+n_valid)), item_tfms=Resize(size, method=ResizeMethod.Squish), batch_tfms=[grey])
     return in_memory(block.dataloaders(items, bs=bs, num_workers=0))
 
 def tricks_of(arm, lr):
@@ -61,8 +63,10 @@ def main():
     p.add_argument('out', help='folder for the weights')
     p.add_argument('--data', default='embedded', help='`embedded`, or a folder of pictures')
     p.add_argument('--arms', nargs='+', default=names, choices=names)
-    for nm,v,what in (('seeds',3,'how many'),('n_epoch',6,'epochs'),('arch','resnet18d','a builder of the package'),('widen',1.,'multiplies the channels'),('size',40,'height and width in pixels'),
-                      ('n',5000,'embedded pictures to train on'),('lr',.2,'peak rate for a batch of 256')): p.add_argument(f'--{nm}', type=type(v), default=v, help=f'{what} (default {v})')
+    for nm,v,what in (('seeds',3,'how many'),('n_epoch',6,'epochs'),('arch','resnet18d','a builder of the package'),
+                      ('widen',1.,'multiplies the channels'),('size',40,'height and width in pixels'),
+                      ('n',5000,'embedded pictures to train on'),('lr',.2,'peak rate for a batch of 256')):
+        p.add_argument(f'--{nm}', type=type(v), default=v, help=f'{what} (default {v})')
     pretrain(**vars(p.parse_args()))
 
 if __name__=='__main__': main()
