@@ -58,7 +58,7 @@ def _spread_mean(like, d):
 
 def dilate(
     net:nn.Module, # A ResNet of this package, of torchvision or of timm, or its body; changed in place, weights kept
-    output_stride:int=8, # Pixels of the picture for one of the last features, in each direction: 8 (the paper's), 16 or 32
+    output_stride:int=8, # Pixels of the picture for one of the last features, in each direction: 8 (the usual one), 16 or 32
 )->nn.Module: # `net`
     "Stop halving at `output_stride`; later convolutions keep looking at the pixels they were trained on (Yu & Koltun 2016)"
     if output_stride not in (1,2,4,8,16,32): raise ValueError(f"`output_stride` is 1, 2, 4, 8, 16 or 32, got {output_stride!r}. The usual value is 8; 16 costs a third of that.")
@@ -306,7 +306,7 @@ def fcn_learner(
     n_out:int=None, # Number of classes; None: that of `dls`
     n_in:int=None, # Channels of the pictures; None: as they are
     pretrained:bool=False, # Published ImageNet weights for a builder or a name? All of the network is trained; freeze it, or use `fine_tune`, for more care
-    output_stride:int=8, # Pixels for one of the last features: 8 (the paper's); 16 costs about a third; None: as the backbone is
+    output_stride:int=8, # Pixels for one of the last features: 8 (the usual one); 16 costs about a third; None: as the backbone is
     normalize:bool=True, # With pretrained weights, normalise as these were trained
     loss_func=None, # Loss of scores and masks; None: cross entropy over classes, without ignored pixels
     metrics=None, # None: pixel accuracy and mIoU over the validation set
