@@ -134,6 +134,7 @@ def _mend_source(src)->str: # Address that the site will have
             s = _relative(''.join(c['source']), base, host, pages) if c['cell_type']!='code' else ''.join(c['source'])
             if c['cell_type']=='raw': s = re.sub(r'^output-file:.*\n', '', s, flags=re.M)
             c['source'] = s
+            if 'outputs' in c: c['outputs'] = [o for o in c['outputs'] if o.get('name')!='stderr'] # warnings that name folders of the machine
             for o in c.get('outputs', []):
                 for k in ('text/markdown','text/html'):
                     if k in o.get('data', {}): o['data'][k] = _relative(''.join(o['data'][k]), base, host, pages)
