@@ -98,8 +98,8 @@ def between_seeds(d)->float:
     return float(n*d.mean(1).var(ddof=1)) if S>1 else 0.
 
 def two_way(
-    d, # (seeds, pictures): outcome, or difference of two outcomes, of each seed on each picture
-    alpha:float=.05, # One minus the level of the interval
+    d:np.ndarray, # Outcome, or difference of two outcomes, of each seed on each picture, of shape (seeds, pictures), in any unit
+    alpha:float=.05, # One minus the level of the interval, above 0 and below 1
     seeds:tuple=None, # Mean square between seeds and its degrees of freedom, as `borrow` gives; None: from `d` alone
 )->Effect: # With one seed the interval covers the pictures only
     "Mean of `d` with an interval for other seeds and other pictures (two-way random effects, Satterthwaite's degrees of freedom)"
@@ -147,9 +147,9 @@ def _pack(hits): return base64.b64encode(np.packbits(np.asarray(hits, bool)).tob
 def _unpack(s, n): return np.unpackbits(np.frombuffer(base64.b64decode(s), np.uint8))[:n]
 
 def calibration_error(
-    probs, # (n, classes) probabilities
-    targs, # (n,) labels
-    bins:int=15, # Bins of confidence
+    probs:Tensor, # Probabilities, of shape (n, classes), each 0 to 1
+    targs:Tensor, # Labels, of shape (n,), from 0 to classes - 1
+    bins:int=15, # Number of bins of confidence, at least 1
 )->float: # 0 to 1
     "Expected calibration error: mean gap between confidence and accuracy over bins of confidence (Guo et al. 2017)"
     conf,pred = (o.numpy() for o in probs.max(1))
@@ -524,7 +524,14 @@ def _commit():
 # %% ../nbs/41_ablation.ipynb #4c474de7
 class Ablation:
     "The runs of an ablation, and what they say"
-    def __init__(self, arms, specs, seeds, mode, dls, rows):
+    def __init__(self,
+        arms:list, # What is compared, as `arms` gives it
+        specs:list, # (label, `Spec`) of each arm
+        seeds:list, # Seeds, whole numbers from 0
+        mode:str, # 'cumulative', 'leave_one_out', 'add_one' or 'grid'
+        dls:DataLoaders, # Data that all runs share
+        rows:dict, # (index of the arm, seed) to the row of the run
+    ):
         store_attr()
         self.stopped,self.halted = False,[]
     @property
