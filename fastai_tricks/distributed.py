@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/distributed.html.md"""
 __all__ = ['rank_sizes', 'rank_items', 'ranked', 'Ranks', 'LostProcess', 'join_processes', 'first_process_first']
 
 # %% ../nbs/14_distributed.ipynb #fc114307
-import contextlib, io, itertools, random, re, warnings, zlib
+import atexit, contextlib, io, itertools, random, re, warnings, zlib
 from contextlib import contextmanager
 from datetime import timedelta
 from fractions import Fraction
@@ -392,7 +392,13 @@ def join_processes(
         warnings.simplefilter('ignore')
         dev = PartialState(cpu=ifnone(cpu, not torch.cuda.is_available()), timeout=_control.timeout).device
     _control()
+    atexit.unregister(_part)
+    atexit.register(_part)
     return dev
+
+def _part():
+    "Leave the group before Python ends: its threads would outlive what they use, and abort one run in six"
+    if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
 
 # %% ../nbs/14_distributed.ipynb #bd44f958
 @contextmanager
