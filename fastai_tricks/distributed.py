@@ -173,7 +173,7 @@ def _spread(ts):
         if o.numel(): torch.distributed.broadcast(o, 0)
 
 class Ranks(TrickCallback):
-    "Share the batches of a Learner among processes; put in by `Learner.processes`"
+    "Share the batches of a Learner among processes; put in by the context of `processes`"
     order,run_valid = 5,True # after the tricks that make the loss (4), before accumulation (6)
     def __init__(self,
         world:int, # Processes; a checkpoint of another number is refused
