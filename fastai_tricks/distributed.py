@@ -25,7 +25,7 @@ from .resume import Checkpoint
 
 # %% ../nbs/14_distributed.ipynb #3c336116
 def rank_sizes(
-    n:int, # Items in all
+    n:int, # Number of items in all, at least 1
     bs:int, # Items in a batch of one process
     world:int, # Processes
     k:int, # Number of the batch, from 0

@@ -239,7 +239,7 @@ class TimmStages(nn.Module):
         name:str, # Name in timm
         n_in:int=3, # Channels of the pictures
         pretrained:bool=False, # With timm's weights?
-        output_stride:int=None, # Stop halving there, where timm knows how; None: as the network is
+        output_stride:int=None, # Pixels that share a feature, 8, 16 or 32, where timm knows how; None: as the network is
     ):
         super().__init__()
         kw = {} if output_stride is None else dict(output_stride=output_stride)

@@ -123,7 +123,8 @@ notebook_launcher(train, num_processes=2, use_port='{port}')
 
 @pytest.mark.parametrize('how', ['accelerate','notebook'])
 def test_other_ways_to_start(out, how, tmp_path):
-    if how=='accelerate': cmd = [sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', free_port(), job, tmp_path, '2', 'launch']
+    # `--multi_gpu` means several processes, here on the CPU, as there is no GPU; with `--cpu` accelerate starts one
+    if how=='accelerate': cmd = [sys.executable, '-m', 'accelerate.commands.launch', '--multi_gpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', free_port(), job, tmp_path, '2', 'launch']
     else: cmd = [sys.executable, '-c', notebook.format(here=str(here), out=str(tmp_path), port=free_port())]
     code,txt = launch([*map(str,cmd)], 90)
     assert code==0, txt[-3000:]

@@ -12,7 +12,7 @@ named = {nm: o for nm,o in public.items() if inspect.isclass(o) or inspect.isfun
 units = r'\d|GB|share|factor|rate|pixel|epoch|second|step|batch|seed|number of|index|per cent|points|inch|width|height|side|count|core|temperature|weight|bytes|MB|λ|momentum|process|channel'
 
 builder = re.compile(r'resnet(18|34|50|101|152)[abcd]$') # one line each, made by `build_resnet`, which has their comments
-made_by = dict(Trick='trick', MemoryDL='in_memory', WarmupSched='fit_warmup_cos', Compiled='compiled', Surgery='to_resnet_d') # what people meet through the function that makes it
+made_by = dict(Trick='trick', MemoryDL='in_memory', WarmupSched='fit_warmup_cos', Compiled='compiled', Surgery='to_resnet_d', LostProcess='processes', Ranks='processes', TimmStages='fcn_learner', DetectionLoss='detection_learner') # what people meet through the function that makes it
 
 def comments(nm, o):
     try: return docments(ours.build_resnet if builder.match(nm) else o)
