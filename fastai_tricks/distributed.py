@@ -397,7 +397,7 @@ def join_processes(
     return dev
 
 def _part():
-    "Leave the group before Python ends: its threads would outlive what they use, and abort one run in six"
+    "Leave the group before Python ends: its threads would outlive what they use, and now and then abort a run that had ended well"
     if torch.distributed.is_initialized(): torch.distributed.destroy_process_group()
 
 # %% ../nbs/14_distributed.ipynb #bd44f958
