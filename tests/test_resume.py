@@ -1,5 +1,5 @@
 "A training killed by SIGKILL at random moments ends as the unbroken one. As a program, this file runs the trials: it forks a process for each training, so that fastai is imported once."
-import hashlib, json, os, random, signal, subprocess, sys, time
+import hashlib, json, os, random, signal, subprocess, sys, time, traceback
 from functools import partial
 from pathlib import Path
 
@@ -47,11 +47,15 @@ def in_child(f):
     try:
         os.write(w, json.dumps(f()).encode())
         code = 0
-    finally: os._exit(code)
+    except BaseException: traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 def answer(pid, r):
     with os.fdopen(r) as f: said = f.read()
-    assert os.waitpid(pid, 0)[1]==0, 'a training failed'
+    status = os.waitpid(pid, 0)[1]
+    assert status==0, f'a training ended with {os.waitstatus_to_exitcode(status)}'
     return json.loads(said)
 
 def reached(d):
@@ -60,15 +64,21 @@ def reached(d):
     epoch,k = (*map(int, stem.split('-')[1:]), 0)[:2]
     return epoch*15 + k
 
+def ended(d):
+    "Does the newest checkpoint in `d` say that its training had ended?"
+    from fastai_tricks.all import read_checkpoint
+    return reached(d)>=45 and read_checkpoint(d)['done']
+
 def trials(folder):
     import torch
     torch.set_num_threads(1)
     import fastai_tricks.all
     rng = random.Random()
     whole,rows = answer(*in_child(lambda: train(Path(folder)/'whole'))),[]
-    for i in range(n_trials):
+    for i in range(3*n_trials):
+        if len(rows)==n_trials: break
         d,found = Path(folder)/f'{i}',[]
-        for _ in range(2 if i<twice else 1):
+        for _ in range(2 if len(rows)<twice else 1):
             pid,r = in_child(partial(train, d))
             target,until = rng.uniform(min(reached(d), 34), 34),time.monotonic()+120
             while reached(d)<target and time.monotonic()<until: time.sleep(.002)
@@ -76,6 +86,8 @@ def trials(folder):
             os.kill(pid, signal.SIGKILL)
             os.close(r)
             found.append([os.WIFSIGNALED(os.waitpid(pid, 0)[1]), reached(d)])
+            if ended(d): break
+        if ended(d): continue # the kill came too late, there is nothing to go on with
         end = answer(*in_child(partial(train, d)))
         rows.append(dict(found=found, differs=[k for k in whole if end[k]!=whole[k]]))
     print(json.dumps(rows))
