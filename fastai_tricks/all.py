@@ -1,6 +1,6 @@
 "Everything public, by name: `from fastai_tricks.all import *` after `from fastai.vision.all import *`. Of fastai's names it takes `MixUp` and `CutMix` only."
 from fastai_tricks.core import AMP, Bag, NoEffectWarning, Spec, Trick, TrickCallback, as_trick, bag, build_model, describe, effects, seed_everything, trick, tricks
-from fastai_tricks.data import MemoryDL, data_key, folder_dls, in_memory, named_dls, tiny_arrays, tiny_dls
+from fastai_tricks.data import BatchErasing, BatchResizedCrop, DataWait, MemoryDL, data_key, folder_dls, in_memory, named_dls, tiny_arrays, tiny_dls
 from fastai_tricks.show import LogTable, fig_svg, log_tables, show_effects, show_lines, svg_figures, trick_color
 from fastai_tricks.check import check_dls, check_spec, check_trick
 from fastai_tricks.schedule import WarmupSched, linear_scaling, scale_lr, show_sched, warmup_cos, warmup_cosine, warmup_step, warmup_steps
