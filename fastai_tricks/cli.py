@@ -140,7 +140,7 @@ _same_run = 'recipe data arch epochs size bs seed'.split()
 
 def _train(args):
     from fastai.callback.progress import ProgressCallback
-    from fastai_tricks.all import Checkpoint, LostProcess, data_key, first_process_first, recipe, seed_everything
+    from fastai_tricks.all import Checkpoint, DataWait, LostProcess, data_key, first_process_first, recipe, seed_everything
     from fastai_tricks.ablation import versions
     from fastai_tricks.resume import _files
     _check(args, 'epochs', 'size', 'bs')
@@ -157,7 +157,7 @@ def _train(args):
     seed_everything(args.seed)
     with first_process_first(): dls = _dls(args, args.bs or 64, r.size or 64, args.seed)
     spec = r.spec(dls, args.arch, args.epochs, args.seed, verbose=True)
-    learn = spec.learner().add_cb(keep)
+    learn = spec.learner().add_cbs([keep, DataWait()])
     if not sys.stdout.isatty(): # a bar in a file is noise
         learn.remove_cb(ProgressCallback)
         learn.logger = lambda o: print('  '.join(f'{v:.4f}' if isinstance(v, float) else f'{v}' for v in o), flush=True)

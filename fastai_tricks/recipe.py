@@ -316,5 +316,7 @@ def learner(self:Recipe, dls, arch=None, n_epoch=None, seed=None, verbose=True, 
 @patch
 @delegates(Recipe.spec)
 def fit(self:Recipe, dls, arch=None, n_epoch=None, seed=None, verbose=True, **kwargs)->Learner: # Trained
-    "Build the Learner by this recipe, train it, return it"
-    return self.spec(dls, arch, n_epoch, seed, verbose=verbose, **kwargs).train()
+    "Build the Learner by this recipe, train it, return it; with `verbose`, say how long it waited for data"
+    spec = self.spec(dls, arch, n_epoch, seed, verbose=verbose, **kwargs)
+    learn = spec.learner()
+    return spec.train(learn.add_cb(DataWait()) if verbose else learn)
