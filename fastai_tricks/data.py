@@ -313,52 +313,47 @@ class BatchResizedCrop(RandTransform):
     def encodes(self, x:TensorPoint|TensorBBox): raise ValueError(f"`BatchResizedCrop` does not move points and boxes, and the batch has a {type(x).__name__}. Crop them as items, by `RandomResizedCrop`.")
 
 # %% ../nbs/01_data.ipynb #d6bcd2b1
-class _Timed(GetAttr):
-    "`dl` with the seconds that its user waited for batches in `spent`"
-    _default = 'dl'
-    def __init__(self, dl): self.dl,self.spent,self.began = dl,0.,time.perf_counter()
-    def __len__(self): return len(self.dl)
-    def __iter__(self):
-        t,batches = time.perf_counter(),iter(self.dl)
-        while True:
-            b = next(batches, self)
-            self.spent += time.perf_counter()-t
-            if b is self: return
-            yield b
-            t = time.perf_counter()
+class _StepEnd(Callback):
+    "The last to hear that a batch is done: from here on, training waits for the next one"
+    order,run_valid = 10**7,False
+    def __init__(self, of): self._of = of
+    def after_batch(self): self._of._clock.since = time.perf_counter()
 
 class DataWait(TrickCallback):
     "Note how long training waits for its batches, and say it when a fit ends"
-    order = -10**3 # its epoch begins before, and ends after, what the others do in it
+    order = -10**3 # the first to see a batch; `_StepEnd` is the last
     def __init__(self,
         limit:float=.25, # Share of the time from which on waiting is called a bottleneck, 0 to 1
         verbose:bool=True, # Say it when a fit ends
     ):
         super().__init__()
         if not 0<=limit<=1: raise ValueError(f"`limit` is a share in [0,1], got {limit}.")
-        self.limit,self.verbose,self._rows,self._dl,self._new = limit,verbose,[],None,True
+        self.limit,self.verbose,self._rows,self._clock,self._new = limit,verbose,[],None,True
 
-    def before_fit(self): self._new = True # `validate` and `get_preds` come here too: the rows stay until something trains
+    def before_fit(self):
+        self._new = True # `validate` and `get_preds` come here too: the rows stay until something trains
+        self._leave(self.learn)
+        self.learn.add_cb(_StepEnd(self))
     def before_train(self):
         if self._new: self._rows,self._new = [],False
-        self._dl = self.learn.dl
-        self.learn.dl = _Timed(self._dl)
+        t = time.perf_counter()
+        self._clock = SimpleNamespace(began=t, since=t, spent=0.)
+    def _arrived(self):
+        self._clock.spent += time.perf_counter()-self._clock.since
+    def before_batch(self): self._arrived()
     def after_train(self):
-        if self._dl is None: return
-        self._rows.append((self.epoch, self.learn.dl.spent, time.perf_counter()-self.learn.dl.began))
-        self._plain()
-    def _plain(self):
-        if self._dl is not None and isinstance(self.learn.dl, _Timed): self.learn.dl = self._dl
-        self._dl = None
-    def on_error(self, learn):
-        if isinstance(learn.dl, _Timed): learn.dl = learn.dl.dl
-        self._dl = None
+        self._arrived() # that there is no further batch was waited for, too
+        self._rows.append((self.epoch, self._clock.spent, time.perf_counter()-self._clock.began))
+
+    def _leave(self, learn): learn.remove_cbs([o for o in learn.cbs if isinstance(o, _StepEnd)])
+    def on_error(self, learn): self._leave(learn)
 
     def table(self)->pd.DataFrame: # Columns `epoch`; `waiting`, `training` in seconds, waiting included; `share`
         "How long each epoch of the last fit waited for batches"
         t = pd.DataFrame(self._rows, columns=['epoch','waiting','training'])
         return t.assign(share=t.waiting/t.training)
     def after_fit(self):
+        self._leave(self.learn)
         if not self.verbose or self._new or hasattr(self.learn, 'lr_finder') or rank_distrib(): return
         t = self.table()
         share = t.waiting.sum()/t.training.sum()

@@ -80,7 +80,7 @@ def _set_rng(learn, d):
 
 def _identity(learn):
     "What must be the same when a training goes on"
-    cbs = [repr(o) if isinstance(o, TrickCallback) else _cb_name(o) for o in learn.cbs.sorted('order') if not isinstance(o, (Checkpoint,_Return,fastai.learner.Recorder)) and _cb_name(o) not in ('ProgressCallback','CSVLogger','DataWait')]
+    cbs = [repr(o) if isinstance(o, TrickCallback) else _cb_name(o) for o in learn.cbs.sorted('order') if not isinstance(o, (Checkpoint,_Return,fastai.learner.Recorder)) and _cb_name(o) not in ('ProgressCallback','CSVLogger','DataWait','_StepEnd')]
     return dict(model=describe([(nm,tuple(p.shape)) for nm,p in learn.model.state_dict().items()]), data=data_key(learn.dls), loss=describe(learn.loss_func), optimizer=describe(learn.opt_func), callbacks=', '.join(cbs), epochs=str(learn.n_epoch))
 
 def _workers(learn): return [getattr(getattr(dl, 'fake_l', None), 'num_workers', 0) for dl in learn.dls.loaders[:1]]
