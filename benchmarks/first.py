@@ -44,6 +44,10 @@ def configurations():
     res['1000 plain 0.01 both'] = (1000, 30, [smooth, blend.format(.4, .8)], 1e-2, [1])
     for n in (9, 12, 15): res[f'1000 paper 0.4 both {n}'] = (1000, n, paper(.4)+[smooth, blend.format(.4, .8)], None, [1,2])
     for n in (12, 20): res[f'1000 plain 0.01 {n}'] = (1000, n, [], 1e-2, [1])
+    cut = 'cutmix(alpha=1.0, stop=0.8)'
+    for nm,ts in dict(blend=[blend.format(.4, .8)], cut=[cut], both=[smooth, blend.format(.4, .8)], both_cut=[smooth, cut]).items():
+        for n in (12, 30): res[f'1000 last {nm} {n}'] = (1000, n, paper(.4)+ts, None, [1,2,3]) # the last four, with more seeds
+    res['1000 last plain 30'] = (1000, 30, [], 1e-2, [1,2,3])
     return res
 
 def train(dls, n_train, n_epoch, tricks, lr, seed):

@@ -98,8 +98,9 @@ def _unique_names(ts): return list(dict.fromkeys(o.name for o in ts))
 def _all_named(o): return L(t for nm in ([o] if isinstance(o, (str,Bag)) else L(o)) for t in _named(nm))
 
 def _bag_arms(b, further, short):
-    "Plain fastai, the bag for as long, and the short bag: as it is, without each of its tricks, with each further one"
-    whole = [Arm('plain fastai', bag()), Arm('bag', b, 0, 'bag'), Arm('bag, short', b, 0, 'bag, short', share=short)]
+    "Plain fastai and the bag, long and short, and the short bag without each of its tricks and with each further one"
+    whole = [Arm('plain fastai', bag()), Arm('bag', b, 0, 'bag'), Arm('bag, short', b, 0, 'bag, short', share=short),
+             Arm('plain fastai, short', bag(), 0, 'plain fastai, short', share=short)] # does it lose by ending early?
     without = [Arm(f'− {t.name}', b.without(t), 2, t.name, -1, short) for t in b]
     return whole + without + [Arm(f'+ {t.name}', b+bag(t), 2, t.name, share=short) for t in further]
 
@@ -749,7 +750,9 @@ def answers(self:Ablation)->list: # A sentence for each comparison
         if pd.isna(o['diff']): res.append(f"`{a.name}`: no finished pair of runs" + (f", {o.failed} failed ({self._why(a)})" if o.failed else '') + '.'); continue
         rng = f"{a.sign*o['diff']:+.1f} points [{min(a.sign*o.lo, a.sign*o.hi):+.1f}, {max(a.sign*o.lo, a.sign*o.hi):+.1f}]"
         cost = f", at {self._cost(a):.2f} times the time"
-        if a.name=='bag, short': res.append(f"`bag` in {n} epochs, {self._cost(a):.2f} of the time: {rng} against plain fastai."); continue
+        if a.name in ('bag, short','plain fastai, short'):
+            res.append(f"`{a.name.removesuffix(', short')}` in {n} epochs, {self._cost(a):.2f} of the time: {rng} against plain fastai.")
+            continue
         if o.verdict in ('helps','hurts'): res.append(f"`{a.name}` {o.verdict}: {rng}{cost}.")
         elif o.verdict=='one seed': res.append(f"`{a.name}`: {rng} with one seed, which allows no verdict.")
         else: res.append(f"`{a.name}`: no evidence at {n} epochs, {rng}{cost}. These runs could have told {o.could_see:.1f} points from nothing.")
@@ -836,19 +839,19 @@ def _plot_bag(self:Ablation):
     "Left: accuracy over time of plain fastai and of the bag, long and short. Right: what each trick adds to the short bag"
     effects = self.effects()
     fig,(ax,ax2) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(1,1.1), layout='constrained')
-    colors,secs,labels = (grey,trick_color('bag'),trick_color('mixup')),lambda i: np.median([o['seconds'] for o in self._ok(i).values()]),{}
-    for i,x,ys in _paths(self, range(3)):
+    colors,secs,labels = (grey,trick_color('bag'),trick_color('bag'),grey),lambda i: np.median([o['seconds'] for o in self._ok(i).values()]),{}
+    for i,x,ys in _paths(self, range(4)):
         if not self._ok(0): break
         x = np.array(x)*secs(i)/(secs(0)*self.specs[0][1].n_epoch)
         end = two_way(100*self._hits(i, list(self._ok(i))).astype(float))
-        ax.plot(x, ys.mean(0), color=colors[i], lw=1.8)
+        ax.plot(x, [*ys.mean(0)[:-1], end.mean], color=colors[i], lw=1.8, ls='-' if i<2 else ':') # the last glance gives way to the whole validation set
         ax.fill_between(x, ys.min(0), ys.max(0), color=colors[i], alpha=.12, lw=0)
         ax.plot(x[-1], end.mean, 'o', color=colors[i], ms=6)
         labels[i] = (x[-1], end.mean, f"{self.arms[i].label} {end.mean:.1f} %")
     if labels:
         top = max(y for _,y,_ in labels.values())
         ax.set_ylim(top-14, top+3)
-    for i,(x,y,txt) in labels.items(): ax.annotate(txt, (x, y), xytext=(0,8 if i else -14), textcoords='offset points', ha='right' if i!=2 else 'center', color=colors[i], fontsize=9)
+    for i,(x,y,txt) in labels.items(): ax.annotate(txt, (x, y), xytext=(0,8 if i in (1,2) else -15), textcoords='offset points', ha='right' if i<2 else 'center', color=colors[i], fontsize=9)
     show_lines({}, self.headline().split(';')[0], "time, as a share of plain fastai's", 'accuracy, %', ax=ax)
     rows = []
     for i,(e,dots) in effects.items():
