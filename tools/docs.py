@@ -184,10 +184,9 @@ def _with_cards(nb, module):
 def _children(o, kind): return [c for c in o if re.match(rf'{kind}_?\d*$', c.get('id') or '')]
 
 def _said(o)->str:
-    "The text of a matplotlib group: it is drawn as curves, and stands in a comment"
-    for c in o.iter():
-        if c.tag is ElementTree.Comment or str(c.tag).endswith('}text'): return ' '.join((c.text or '').split())
-    return ''
+    "The text of a matplotlib group: it is drawn as curves, and stands in a comment, one for each line"
+    texts = [c.text or '' for c in o.iter() if c.tag is ElementTree.Comment or str(c.tag).endswith('}text')]
+    return ' '.join(' '.join(texts).split())
 
 def _axis(ax, which):
     "Label of an axis, and the words along it; numbers are left out"
@@ -207,31 +206,38 @@ def _axes_text(ax)->str:
     named = [*dict.fromkeys([*along, *up, *(o for o in names if re.search(r'\w', o))])]
     return '. '.join(o.rstrip('.') for o in res) + (f": {', '.join(named)}" if named else '')
 
-def figure_text(svg, longest=400)->str:
-    "What a matplotlib figure says in words, '' if it has none: titles, axes, names of lines; at most `longest` characters"
+def _cut(text, longest=400): return text if len(text)<=longest else text[:longest].rsplit(' ', 1)[0] + ' …'
+
+def figure_text(svg)->str:
+    "What a matplotlib figure says in words, '' if it has none: titles, axes, names of lines; pictures are counted"
     parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
     fig = next((o for o in ElementTree.fromstring(svg, parser).iter() if o.get('id')=='figure_1'), None)
     if fig is None: return ''
-    said = [o for t in _children(fig, 'text') if (o := _said(t))] # a title above all axes
-    said += [o for ax in _children(fig, 'axes') if (o := _axes_text(ax))]
-    said = '; '.join(dict.fromkeys(said))
-    return said if len(said)<=longest else said[:longest].rsplit(' ', 1)[0] + ' …'
+    above,axes = [_said(t) for t in _children(fig, 'text')],_children(fig, 'axes')
+    said = '; '.join(dict.fromkeys(o for o in above+[_axes_text(ax) for ax in axes] if o))
+    drawn = any(_children(ax, r'(line2d|patch_5)') or _axis(ax, 1)[0] for ax in axes)
+    return said if drawn or not said else f"{len(axes)} picture{'s' if len(axes)>1 else ''}: {said}"
+
+def _plain(md)->str: return re.sub(r'\[([^\]]*)\]\([^)]*\)|[`*]', lambda m: m[1] or '', md).strip()
 
 def _alt(data, cell, heading)->str:
     "Text alternative of a figure: what the cell says in `#| fig-alt`, else what is written in it, else what draws it"
     src = _text(cell['source'])
     if (told := _directives(src).get('fig-alt')): return told.strip('"\'')
-    if 'image/svg+xml' in data and (said := figure_text(data['image/svg+xml'])): return said
-    n = re.search(r'(\d+) Axes', data.get('text/plain', ''))
-    code = [o for o in src.splitlines() if o.strip() and not o.lstrip().startswith('#')]
-    draws = re.sub(r'\s+#.*', '', code[-1]).strip() if code else ''
-    return f"{heading}: {f'{n[1]} pictures' if n and n[1]!='1' else 'picture'} of {draws}"
+    if 'image/svg+xml' in data and (said := figure_text(data['image/svg+xml'])):
+        return _cut(said if len(said)>40 else f'{heading}, {said}')
+    n = int((re.search(r'(\d+) Axes', data.get('text/plain', '')) or [0,1])[1])
+    code = [o for o in src.splitlines() if re.search(r'\b(show|plot)\w*\(', o)]
+    title = re.search(r"'([^']*\s[^']*\s[^']*)'", code[-1]) if code else None # of `show_lines` and its like
+    if title: return f'{heading}, {title[1]}'
+    draws = re.search(r'\w[\w.]*\b(show|plot)\w*\(.*\)', code[-1]) if code else None
+    return _cut(f"{heading}, {n} picture{'s' if n>1 else ''}{f' of {draws[0]}' if draws else ''}")
 
 def _figures(nb, page)->dict:
     "Figures of the outputs of `nb` in files, path from the root of the site to bytes; SVG where a figure is kept as PNG too"
     files,heading = {},page
     for c in nb['cells']:
-        if c['cell_type']=='markdown' and (m := re.match(r'#+ (.+)', _text(c['source']))): heading = m[1].strip(' `')
+        if c['cell_type']=='markdown' and (m := re.match(r'#+ (.+)', _text(c['source']))): heading = _plain(m[1])
         for o in c.get('outputs', []):
             data = {k:_text(v) for k,v in o.get('data', {}).items()}
             kind = next((k for k in ('image/svg+xml','image/png','image/jpeg') if k in data), None)
@@ -338,13 +344,23 @@ def maths(tex, display=False)->str:
     from latex2mathml.converter import convert
     return convert(tex.replace(r'\big(', '(').replace(r'\big)', ')'), display='block' if display else 'inline')
 
-def _by_keyboard(s)->str:
-    "Boxes that may be wider than the page can be scrolled by keyboard, and say what they are"
+_bars = {'<nav class="navbar navbar-expand-lg bg-light"':'Main', '<nav class="quarto-secondary-nav"':'This page', '<nav id="quarto-sidebar"':'Chapters',
+         '<nav id="TOC"':'On this page', '<nav class="page-navigation"':'Previous and next', '<div class="toc-actions" role="navigation"':'Repository'}
+
+def _for_all(s)->str:
+    "Boxes that may be wider than the page scroll by keyboard; they, pictures and bars of links say what they are"
     def box(m):
         if 'tabindex' in m[0]: return m[0]
         return f'<pre{m[1]} tabindex="0" role="group" aria-label="{"Code" if "sourceCode" in m[1] else "Output"}">'
     s = re.sub(r'<pre((?: [^>]*)?)>', box, s)
-    return re.sub(r'<(div class="sd-table"|math(?=[^>]*display="block")[^>]*)>', r'<\1 tabindex="0">', s)
+    s = re.sub(r'<div class="sd-table">\s*(<table\b.*?</table>)\s*</div>', r'\1', s, flags=re.S) # then all tables are alike
+    s = re.sub(r'(<table\b.*?</table>)', r'<div class="sd-table" tabindex="0" role="group" aria-label="Table">\1</div>', s, flags=re.S)
+    s = re.sub(r'<math(?=[^>]*display="block")', '<math tabindex="0"', s)
+    s = re.sub(r'<i class="(bi [^"]*)" role="img"></i>', r'<i class="\1" aria-hidden="true"></i>', s) # its link has a label
+    s = re.sub(r'(<a [^>]*data-bs-toggle="collapse"[^>]*) role="navigation"', r'\1 role="button"', s)
+    s = s.replace('<div class="toc-actions"', '<div class="toc-actions" role="navigation"')
+    for start,label in _bars.items(): s = s.replace(start, f'{start} aria-label="{label}"')
+    return s
 
 def _mend_html(site, host, sources):
     "Formulas as MathML, no font and no script from elsewhere, sources under their names, boxes that scroll by keyboard"
@@ -354,7 +370,7 @@ def _mend_html(site, host, sources):
         s = re.sub(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', lambda m: maths(html.unescape(m[2]), m[1]=='display'), s, flags=re.S)
         s = re.sub(r'<(?:link|script)[^>]*katex[^>]*>(?:</script>)?', '', s)
         s = re.sub(re.escape(blob) + r'([\w./-]+)', lambda m: blob + sources.get(m[1], m[1]), s)
-        s = _by_keyboard(s)
+        s = _for_all(s)
         if (md := p.with_name(f'{p.name}.md')).exists():
             s = s.replace('</head>', f'<link rel="alternate" type="text/markdown" href="{md.name}"></head>', 1)
         p.write_text(s, encoding='utf-8')
