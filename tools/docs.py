@@ -299,13 +299,15 @@ title: No such page
 The address may be of an older version. [The first page](index.ipynb) leads to all of them, and the search above looks through them.
 '''
 
-def _own_pages(src):
+def _own_pages(src, host, pages)->dict: # Title and description of those that are listed
     "Pages that are no notebooks: changes, and what is shown where there is no page"
-    text = (root/'CHANGELOG.md').read_text(encoding='utf-8')
-    told = 'What changed for users, version by version'
-    (src/'changelog.md').write_text(re.sub(r'\A# (.*)\n', rf'---\ntitle: \1\ndescription: {told}\n---\n', text), encoding='utf-8')
+    from nbdev.doclinks import NbdevLookup
+    text = _relative(NbdevLookup().linkify((root/'CHANGELOG.md').read_text(encoding='utf-8')), '.', host, pages)
+    head = dict(title='Changelog', description='What changed for users, version by version.')
+    front = '---\n' + '\n'.join(f'{k}: {v}' for k,v in head.items()) + '\n---\n'
+    (src/'changelog.md').write_text(re.sub(r'\A# .*\n', front, text), encoding='utf-8')
     (src/'404.md').write_text(_404, encoding='utf-8')
-    return {'changelog':dict(title='Changelog', description=told)}
+    return dict(changelog=head)
 
 def _mend_source(src)->dict: # `host`, `sources` of the pages in the repository, `files` to lay beside the pages
     "What the renderer does not do by itself: pages under nbdev's names, links between them, chapters from patterns"
@@ -325,7 +327,7 @@ def _mend_source(src)->dict: # `host`, `sources` of the pages in the repository,
     p = src/'nbdev.yml'
     p.write_text(p.read_text(encoding='utf-8').split('format-links:')[0], encoding='utf-8') # only Quarto knows it
     side = chapters(src, pages)
-    heads |= _own_pages(src)
+    heads |= _own_pages(src, host, pages)
     files['changelog.html.md'] = (root/'CHANGELOG.md').read_bytes()
     side['website']['sidebar']['contents'].append(dict(text='Changelog', href='changelog.md'))
     (src/'sidebar.yml').write_text(yaml.safe_dump(side, sort_keys=False), encoding='utf-8')
@@ -377,6 +379,19 @@ def _mend_html(site, host, sources):
     for p in (site/'site_libs').rglob('*.css'):
         s = p.read_text(encoding='utf-8')
         p.write_text(re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;', '', s), encoding='utf-8') # an address may hold semicolons
+
+def _to_shown(site):
+    "A link to a symbol that its page does not show, as nbdev's index has them, leads to the method's own name, its class, or the page"
+    from fastai_tricks._modidx import d
+    known = {place for mod in d['syms'].values() for place,_ in mod.values()}
+    ids = {p.relative_to(site).as_posix():_Page(p.read_text(encoding='utf-8')).ids for p in site.rglob('*.html')}
+    def near(page, to): return next((f'#{o}' for o in (to, to.split('.')[-1], to.split('.')[0]) if o in ids[page]), '')
+    for nm in ids:
+        p,base = site/nm,os.path.dirname(nm)
+        def mend(m):
+            page = os.path.normpath(os.path.join(base, m[1])).replace('\\', '/')
+            return f'href="{m[1]}{near(page, m[2])}"' if f'{page}#{m[2]}' in known and page in ids else m[0]
+        p.write_text(re.sub(r'href="([^"#:]+)#([^"]+)"', mend, p.read_text(encoding='utf-8')), encoding='utf-8')
 
 def _rooted(site, host):
     "The page 404 is shown at any depth: its links start at the root of the host; it is no page to find"
@@ -459,6 +474,7 @@ def site(to=None)->Path:
             (out/f).parent.mkdir(parents=True, exist_ok=True)
             (out/f).write_bytes(data)
         _mend_html(out, made['host'], made['sources'])
+        _to_shown(out)
         _rooted(out, made['host'])
         bad = check_site(out, made['host'], project()['urls']['Repository'], tracked())
         if bad: raise SystemExit('Links that lead nowhere:\n' + '\n'.join(bad))
