@@ -187,3 +187,15 @@ def test_a_stranger_has_no_developers_packages():
     assert r.returncode==1 and re.search('FAILED.*nothing but what the package requires', r.stdout)
     said = r.stdout.strip().splitlines()[-1]
     assert ' nbdev' in said and ' fastcore' not in said
+
+tutorials = sorted((root/'nbs/tutorials').glob('*.ipynb'))
+
+@pytest.mark.parametrize('file', tutorials, ids=lambda p: p.stem)
+def test_a_tutorial_opens_in_colab(file):
+    "By a badge, and with a first cell that `tools/stranger.py --colab` tries"
+    cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+    sources = [''.join(o['source']) for o in cells]
+    at = 'https://colab.research.google.com/github/fastai-tricks/fastai_tricks/blob/main'
+    assert f']({at}/{file.relative_to(root).as_posix()})' in sources[1]
+    first = next(o for o in cells if o['cell_type']=='code')
+    assert "'google.colab' in sys.modules" in ''.join(first['source']) and first['outputs']==[]
