@@ -11,6 +11,7 @@ __all__ = ['read_checkpoint', 'Checkpoint']
 import collections, contextlib, hashlib, inspect, os, random, re, time, warnings
 from fastai.basics import *
 from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.progress import ProgressCallback
 import fastai.callback.schedule
 from .core import *
 from .data import data_key
@@ -249,9 +250,15 @@ def _rest_of_epoch(learn, s):
         if isinstance(o, Checkpoint): o._start = s['start']
     for o in batches: learn.one_batch(*o)
 
+def _start_bars(learn):
+    "A bar takes the time from the moment when it is set to 0, and the first epoch here is a later one"
+    for cb in learn.cbs:
+        if isinstance(cb, ProgressCallback) and getattr(cb, 'mbar', None): cb.mbar.update(0)
+
 def _fit_from(learn, d, f, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
     s = d['state']
     def _do_fit():
+        _start_bars(learn)
         for learn.epoch in range(s['epoch']+(s['k'] is None), learn.n_epoch): learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
     learn._do_fit = _do_fit
     if s['k'] is not None: learn.all_batches = partial(_rest_of_epoch, learn, s)
