@@ -48,6 +48,9 @@ def configurations():
     for nm,ts in dict(blend=[blend.format(.4, .8)], cut=[cut], both=[smooth, blend.format(.4, .8)], both_cut=[smooth, cut]).items():
         for n in (12, 30): res[f'1000 last {nm} {n}'] = (1000, n, paper(.4)+ts, None, [1,2,3]) # the last four, with more seeds
     res['1000 last plain 30'] = (1000, 30, [], 1e-2, [1,2,3])
+    chosen = paper(.4)+[blend.format(.4, .8)]
+    for t in chosen: res[f"1000 short without {t.split('(')[0]}"] = (1000, 12, [o for o in chosen if o!=t], 1e-2, [1,2,3])
+    for t in (smooth, 'resnet_d', 'zero_gamma'): res[f'1000 short with {t}'] = (1000, 12, chosen+[t], None, [1,2,3])
     return res
 
 def train(dls, n_train, n_epoch, tricks, lr, seed):
