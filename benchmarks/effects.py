@@ -1,35 +1,70 @@
-"""The effects that cards and the index show: `python -m benchmarks.effects [SEEDS]` runs the default ablation and one of further tricks, each
-alone (or reuses their rows in benchmarks/results/embedded/runs.csv), and writes fastai_tricks/assets/effects.csv and nbs/images/ablation.svg."""
-import sys, warnings
+"""The effects that cards and README show, from rows alone: `python -m benchmarks.effects` reads the runs in benchmarks/results and
+writes fastai_tricks/assets/effects.csv and nbs/images/first.svg. Nothing is trained. The rows were made by
+
+    fastai-tricks ablate --out benchmarks/results/first      the first command
+    python -m benchmarks.recipes                             small-data: the tricks of the recipe, one by one
+    python -m benchmarks.effects train                       embedded: the ladder 'quick', and further tricks, each alone, 3 epochs"""
+import json, sys, warnings
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
+results = root/'benchmarks'/'results'
 alone = 'zero_gamma no_bias_decay cutmix'.split()
+columns = 'set trick label accuracy diff against verdict cost what measured note headline'.split()
 
-def _rows(abl):
-    "A row for each arm of `abl`, as text"
-    import pandas as pd
-    from fastai_tricks.ablation import _cells, versions
-    head,rows = _cells(abl.table())
-    t = pd.DataFrame(rows, columns=head)
-    ref = {'cumulative':'the step before', 'add_one':'the baseline'}[abl.mode]
-    what = f"{len(abl.dls.train_ds):,} Fashion-MNIST pictures, small ResNet-18, {abl.specs[0][1].n_epoch} epochs, {len(abl.seeds)} seeds, {', '.join(sorted(abl.runs.device.unique()))}, torch {versions['torch']}, fastai {versions['fastai']}"
-    res = pd.DataFrame(dict(trick=[a.name for a in abl.arms], accuracy=t['accuracy, %'], diff=t['difference, points'], against=ref, verdict=t.verdict, cost=t.cost))
-    res['measured'] = [f"{v}: {d} points against {ref}, {c} the baseline's time ({what})" for v,d,c in zip(res.verdict, res['diff'], res.cost)]
-    res['note'] = f'{what}. Intervals cover other seeds and other pictures, all differences of a table together at 95 %. Time per epoch is relative to the baseline.'
-    return res
+def from_rows(name, tricks, mode, **kwargs):
+    "The ablation whose runs stand in benchmarks/results/`name`, whatever versions they were made with"
+    import dataclasses
+    from fastai_tricks.all import Ablation, arms, base_spec, read_rows, tiny_dls
+    rows = read_rows(results/name/'runs.csv')
+    plan = arms(tricks, mode, **kwargs)
+    n_epoch = {a.label:int(rows[rows.arm==a.label].n_epoch.iloc[0]) for a in plan}
+    n_plain = n_epoch[plan[0].label]
+    plan = [dataclasses.replace(a, share=n_epoch[a.label]/n_plain) for a in plan]
+    found = {(i,int(o['seed'])):o for i,a in enumerate(plan) for o in rows[rows.arm==a.label].to_dict('records')}
+    dls = tiny_dls(n_train=1000 if name=='first' else 5000)
+    base = base_spec(dls, n_plain)
+    return Ablation(plan, [(a.label,a.spec(base)) for a in plan], sorted({s for _,s in found}), mode, dls, found)
+
+def _measured(abl):
+    "What was trained, in a few words, and by what"
+    v = json.loads(abl.runs.versions.iloc[0])
+    device = ', '.join(sorted(abl.runs.device.unique()))
+    what = f"{len(abl.dls.train_ds):,} images, {abl._epochs()}, {len(abl.seeds)} seeds"
+    return what,f"Fashion-MNIST, small ResNet-18, {device}, torch {v['torch']}, fastai {v['fastai']}"
+
+def effect_rows(name, abl):
+    "A row for each arm of `abl`, as text; a difference tells what the trick adds"
+    from fastai_tricks.ablation import verdict
+    (what,by),t,effects = _measured(abl),abl.table(),abl.effects()
+    refs = dict(cumulative='the step before', add_one='the baseline', bag='plain fastai')
+    for i,a in enumerate(abl.arms):
+        row = dict.fromkeys(columns, '')
+        acc = t.iloc[i]
+        row.update(set=name, trick=a.name, label=a.label, accuracy=f'{acc.accuracy:.1f} [{acc.acc_lo:.1f}, {acc.acc_hi:.1f}]', cost=f'{abl._cost(a, 0):.2f}x', what=what)
+        row.update(note=f'{what}; {by}. Intervals cover other seeds and other images, all differences of one command together at 95 %.', headline=abl.headline())
+        if i in effects:
+            e = effects[i][0]
+            lo,hi = sorted((a.sign*e.lo, a.sign*e.hi))
+            against = 'the short bag' if a.ref==2 and abl.mode=='bag' else refs[abl.mode]
+            cost = f'{abl._cost(a):.2f}x'
+            row.update(diff=f'{a.sign*e.mean:+.1f} [{lo:+.1f}, {hi:+.1f}]', against=against, verdict=verdict(e, a.sign), cost=cost)
+            row['measured'] = f"{row['verdict']}: {row['diff']} points against {against}, at {cost} the time ({what}; {by})"
+        yield row
 
 def main():
     warnings.simplefilter('ignore')
     import matplotlib, pandas as pd
     matplotlib.use('Agg')
-    from fastai_tricks.all import ablate, fig_svg, tiny_dls
-    kw = dict(n_epoch=3, seeds=int(sys.argv[1]) if len(sys.argv)>1 else 5, out=root/'benchmarks'/'results'/'embedded')
-    dls = tiny_dls(bs=64)
-    ladder_abl,alone_abl = ablate(dls, 'quick', **kw),ablate(dls, alone, mode='add_one', **kw)
-    pd.concat([_rows(ladder_abl), _rows(alone_abl)[1:]]).to_csv(root/'fastai_tricks'/'assets'/'effects.csv', index=False)
-    (root/'nbs'/'images').mkdir(exist_ok=True)
-    (root/'nbs'/'images'/'ablation.svg').write_text(fig_svg(ladder_abl.plot().figure))
-    print(ladder_abl, alone_abl, sep='\n')
+    from fastai_tricks.all import ablate, fig_svg, ladders, recipe, tiny_dls
+    if sys.argv[1:]==['train']:
+        for tricks,mode in (('quick','cumulative'), (alone,'add_one')): ablate(tiny_dls(bs=64), tricks, mode=mode, n_epoch=3, seeds=5, out=results/'embedded')
+    first = from_rows('first', 'first', 'bag', further=ladders['further'])
+    sets = [('first',first), ('small-data',from_rows('small-data', recipe('small-data'), 'cumulative')),
+            ('embedded',from_rows('embedded', 'quick', 'cumulative')), ('embedded',from_rows('embedded', alone, 'add_one'))]
+    rows = [o for nm,abl in sets for o in effect_rows(nm, abl)]
+    pd.DataFrame(rows, columns=columns).to_csv(root/'fastai_tricks'/'assets'/'effects.csv', index=False)
+    (root/'nbs'/'images'/'first.svg').write_text(fig_svg(first.plot().figure))
+    for _,abl in sets: print(abl, *abl.answers(), abl.headline(), sep='\n')
 
 if __name__=='__main__': main()

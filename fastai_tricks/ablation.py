@@ -564,17 +564,19 @@ def ablate(
     if engine not in ('processes','ray'): raise ValueError(f"`engine` is 'processes' or 'ray', got {engine!r}.")
     plan = arms(tricks, mode, grid, further, short)
     if halving and mode not in ('add_one','grid'): raise ValueError(f"`halving` stops arms that stand alone (mode 'add_one' or 'grid'); in mode {mode!r} each arm is needed to judge another.")
-    if out is not None: out = _writable(out)
+    if out is not None: check_writable(out)
     built = dls if isinstance(dls, DataLoaders) else dls()
     if not len(built.valid_ds): raise ValueError('The DataLoaders have no validation set: there is nothing to measure with.')
     base = base or base_spec(built)
     base = base.copy(dls=built, **({} if n_epoch is None else dict(n_epoch=n_epoch)))
-    run = _Runner(data_key(built), out, jobs, engine, retry, progress)
+    run = _Runner(data_key(built), None if out is None else Path(out).expanduser(), jobs, engine, retry, progress)
+    if mode=='bag': plan[1] = _in_equal_time(plan[1], base, run, measure=False)
+    specs = [(o.label, o.spec(base)) for o in plan]
+    _try_first_step([specs[i] for i in sorted({i for i,_ in run.missing(specs, seeds)})])
+    if out is not None: out = _writable(out)
     if mode=='bag': plan[1] = _in_equal_time(plan[1], base, run)
     specs = [(o.label, o.spec(base)) for o in plan]
-    res = Ablation(plan, specs, seeds, mode, built, {})
-    todo = run.missing(specs, seeds)
-    _try_first_step([specs[i] for i in sorted({i for i,_ in todo})])
+    res,todo = Ablation(plan, specs, seeds, mode, built, {}),run.missing(specs, seeds)
     if progress: print(_announcement(built, specs, todo, run))
     try:
         if halving: plan,res.halted = _halve(plan, base, seeds, run)
@@ -588,20 +590,25 @@ def ablate(
     if old and not retry and progress: print(f"{len(old)} of {len(res.rows)} runs failed ({old[0]['arm']}, seed {old[0]['seed']}: {old[0]['reason']}). `retry=True` tries them again.")
     return res
 
-def _in_equal_time(arm, base, run):
+def _in_equal_time(arm, base, run, measure=True):
     "`arm` with as many epochs as fit into the time of `base`; once measured, the answer is kept beside the rows"
-    spec,file = arm.spec(base),None if run.out is None else run.out/'plan.json'
+    spec,file = dataclasses.replace(arm, share=1).spec(base),None if run.out is None else run.out/'plan.json'
     kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
     key = f'{base.key()} {spec.key()} {run.data}'
     if key not in kept:
-        threads = torch.get_num_threads()
-        if run.at_a_time(2)>1: torch.set_num_threads(1) # as the runs will have it
-        try: plain,mine = seconds_per_epoch(base, spec)
-        except Exception: plain = mine = 1. # a run that fails is a row, and says why
-        finally: torch.set_num_threads(threads)
-        kept[key] = dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
+        if not measure: return arm
+        kept[key] = _time_both(base, spec, 1 if run.at_a_time(2)>1 else torch.get_num_threads())
         if file is not None: file.write_text(json.dumps(kept, indent=1))
     return dataclasses.replace(arm, share=kept[key]['n_epoch']/base.n_epoch)
+
+def _time_both(base, spec, threads):
+    "Seconds per epoch of both, on as many threads as the runs will have, and the epochs that follow"
+    had = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try: plain,mine = seconds_per_epoch(base, spec)
+    except Exception: plain = mine = 1. # a run that fails is a row, and says why
+    finally: torch.set_num_threads(had)
+    return dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
 
 def _announcement(dls, specs, todo, run):
     "What will be trained on what, and how long it takes"
@@ -609,7 +616,7 @@ def _announcement(dls, specs, todo, run):
     lines = [data_summary(dls), f"Network: {describe(base.arch)}, {describe(base.opt_func)}, `{base.fit}` at {base.lr:g}, on {dls.device}."]
     if not todo: return '\n'.join([*lines, 'Every run is there already.'])
     runs = f"To train: {len(todo)} runs, {epochs} epochs, {jobs} at a time"
-    try: secs = seconds_per_epoch(base, rounds=1)[0]*epochs/jobs
+    try: secs = seconds_per_epoch(base, rounds=1, steps=4)[0]*epochs/jobs
     except Exception: secs = math.nan # a run that fails is a row, and says why
     return '\n'.join([*lines, f"{runs}." if math.isnan(secs) else f"{runs}: about {in_words(1.2*secs)}, the answer at {_oclock(1.2*secs)}."])
 

@@ -35,13 +35,31 @@ def test_mistakes_get_one_line_and_leave_nothing(pictures, tmp_path):
     (bad/'0'/'zz.png').write_bytes(b'not a picture')
     void.mkdir()
     cases = [(['--tricks','mixupp'], 'Near: mixup'), (['--data',tmp_path/'none'], 'no folder'), (['--data',void], 'no picture'), (['--data',one], 'one class only'),
-             (['--data',bad], 'zz.png'), (['--seeds','0'], 'at least 1'), (['--data',pictures,'--out','/dev/null/x'], 'Cannot write')]
+             (['--data',bad], 'zz.png'), (['--seeds','0'], 'at least 1'), (['--data',pictures,'--out','/dev/null/x'], 'Cannot write'),
+             (['--data',bad,'--out','/dev/null/x'], 'Cannot write'), # told before anything is decoded
+             (['--data',pictures,'--tricks','mixup(alpha=-1)'], 'alpha'), (['--data',pictures,'--tricks','warmup_cosine(warmup_epochs=-1)'], 'warmup')]
     for args,words in cases:
         out = [] if '--out' in args else ['--out', tmp_path/'out']
         r = run('ablate', *args, *out, cwd=tmp_path)
         assert r.returncode==2, (args, r.stderr)
         assert r.stderr.count('\n')==1 and words in r.stderr, (args, r.stderr)
         assert not (tmp_path/'out').exists(), args
+
+def test_home_is_a_tilde(pictures, tmp_path):
+    home = {**env, 'HOME':str(pictures.parent)}
+    args = ['ablate','--data','~/pictures','--size','16','--tricks','label_smoothing','--seeds','1','--epochs','1','--jobs','1','--out','~/tilde']
+    r = subprocess.run([*cli, *args], capture_output=True, text=True, timeout=300, env=home, cwd=tmp_path)
+    assert r.returncode==0, r.stderr
+    assert (pictures.parent/'tilde'/'runs.csv').exists() and not list(tmp_path.iterdir())
+
+def test_a_reader_who_has_enough_ends_it_quietly():
+    code = ' '.join([sys.executable, '-c', '"import sys; from fastai_tricks.cli import main; sys.exit(main())"'])
+    r = subprocess.run(['bash','-c',f'{code} list | head -n 1'], capture_output=True, text=True, timeout=300, env=env)
+    assert (r.stdout.count('\n'), r.stderr)==(1, '')
+
+def test_a_list_fits_a_terminal():
+    said = run('list').stdout
+    assert max(map(len, said.splitlines()))<=80 and 'label_smoothing' in said and 'small-data' in said
 
 def command(pictures, out): return ['ablate','--data',pictures,'--size','32','--tricks','warmup_cosine','label_smoothing','--seeds','3','--epochs','6','--jobs','2','--out',out]
 
