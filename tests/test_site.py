@@ -73,7 +73,7 @@ def test_every_page_has_its_markdown(site, pages):
         md = (site/f'{nm}.md').read_text(encoding='utf-8')
         title = re.sub(r'<[^>]*>', '', re.search(r'<h1[^>]*>(.*?)</h1>', s, re.S)[1]).strip()
         assert md.startswith(f'# {html.unescape(title)}\n') and f'href="{Path(nm).name}.md"' in s, nm
-        outside = re.sub(r'^(`{3,}).*?^\1', '', md, flags=re.S|re.M)
+        outside = re.sub(r'^(`{3,}).*?^\1|`[^`\n]*`', '', md, flags=re.S|re.M)
         for left in ('<svg', '#|', ':::', 'base64', '{target'): assert left not in outside, (nm, left)
         for to in re.findall(r'\]\((?!\w+:|#)([^)\s#]+)', outside): assert ((site/nm).parent/to).exists(), (nm, to)
 
@@ -283,13 +283,14 @@ def test_search_finds_mixup(browser, url):
 
 @pytest.mark.parametrize('asked,place', [('install','install.html'), ('kaggle','install.html#kaggle'), ('own photos','install.html#on-your-own-photos')])
 def test_search_finds_what_newcomers_ask(browser, url, asked, place):
-    with Visit(browser) as v: assert place in [o[2] for o in search(v.go(f'{url}/index.html'), asked)[:3]]
+    with Visit(browser) as v: found = [o[2].removeprefix('./') for o in search(v.go(f'{url}/index.html'), asked)]
+    assert found[0].startswith(place), found[:3]
 
 def test_search_works_on_the_page_404(browser, url):
     with Visit(browser) as v:
         page = v.go(f'{url}/a/b/no.html')
-        assert any(o[2].endswith('/install.html') for o in search(page, 'install'))
-        page.locator('.search-result[href$="/install.html"]').first.click()
+        search(page, 'install')
+        page.locator('.search-result[href*="/install.html"]').first.click()
         page.wait_for_url('**/install.html*', timeout=30_000)
 
 # axe: https://www.deque.com/axe; contrast of links and bars is one of its serious rules

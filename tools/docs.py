@@ -186,7 +186,7 @@ def _children(o, kind): return [c for c in o if re.match(rf'{kind}_?\d*$', c.get
 def _said(o)->str:
     "The text of a matplotlib group: it is drawn as curves, and stands in a comment, one for each line"
     texts = [c.text or '' for c in o.iter() if c.tag is ElementTree.Comment or str(c.tag).endswith('}text')]
-    return ' '.join(' '.join(texts).split())
+    return html.unescape(' '.join(' '.join(texts).split()))
 
 def _axis(ax, which):
     "Label of an axis, and the words along it; numbers are left out"
@@ -218,7 +218,7 @@ def figure_text(svg)->str:
     drawn = any(_children(ax, r'(line2d|patch_5)') or _axis(ax, 1)[0] for ax in axes)
     return said if drawn or not said else f"{len(axes)} picture{'s' if len(axes)>1 else ''}: {said}"
 
-def _plain(md)->str: return re.sub(r'\[([^\]]*)\]\([^)]*\)|[`*]', lambda m: m[1] or '', md).strip()
+def _plain(md)->str: return re.sub(r'[`*]', '', re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', md)).strip()
 
 def _alt(data, cell, heading)->str:
     "Text alternative of a figure: what the cell says in `#| fig-alt`, else what is written in it, else what draws it"
@@ -230,7 +230,7 @@ def _alt(data, cell, heading)->str:
     code = [o for o in src.splitlines() if re.search(r'\b(show|plot)\w*\(', o)]
     title = re.search(r"'([^']*\s[^']*\s[^']*)'", code[-1]) if code else None # of `show_lines` and its like
     if title: return f'{heading}, {title[1]}'
-    draws = re.search(r'\w[\w.]*\b(show|plot)\w*\(.*\)', code[-1]) if code else None
+    draws = re.search(r'(?<![\w.)])(?:\w[\w.]*\.)?(?:show|plot)\w*\(.*\)', code[-1]) if code else None
     return _cut(f"{heading}, {n} picture{'s' if n>1 else ''}{f' of {draws[0]}' if draws else ''}")
 
 def _figures(nb, page)->dict:
@@ -488,6 +488,7 @@ class Handler(SimpleHTTPRequestHandler):
     base = urlsplit(project()['urls']['Documentation']).path.rstrip('/')
     def translate_path(self, path):
         return super().translate_path(path[len(self.base):] if path.startswith(f'{self.base}/') else '/no such page')
+    def list_directory(self, path): self.send_error(404)
     def send_error(self, code, message=None, explain=None):
         page = Path(self.directory)/'404.html'
         if code!=404 or not page.exists(): return super().send_error(code, message, explain)
