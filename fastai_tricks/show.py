@@ -11,13 +11,13 @@ __all__ = ['grey', 'svg_figures', 'trick_color', 'show_lines', 'show_effects', '
 import colorsys, io, zlib
 import matplotlib as mpl
 from fastai.basics import *
-from IPython.display import display
 from .core import _md_table, _txt_table
 
 # %% ../nbs/02_show.ipynb #5a7d49c1
 def svg_figures():
     "Draw the figures of this notebook as SVG: sharp, small, and the same bytes at every run"
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
+    try: from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError: raise ImportError("Figures are drawn by Jupyter: pip install 'fastai_tricks[notebook]'.") from None
     mpl.rcParams['svg.hashsalt'] = 'fastai_tricks'
     set_matplotlib_formats('svg', metadata={'Date': None})
 
@@ -106,6 +106,12 @@ class _Log(list):
     def __repr__(self): return _txt_table(self[1:], self[0])
     def _repr_markdown_(self): return _md_table(self[1:], self[0])
 
+def _display(o):
+    "Show `o` as a notebook does; print it where there is no IPython"
+    try: from IPython.display import display
+    except ImportError: return print(repr(o))
+    display(o)
+
 class LogTable(Callback):
     "Show what a fit logs as one table when it ends, in place of a progress bar"
     order = 61
@@ -115,7 +121,7 @@ class LogTable(Callback):
     def after_fit(self):
         if self._old is noop: return
         self.learn.logger = self._old
-        if len(self._rows)>1: display(_Log([[f'{o:.3f}' if isinstance(o, float) else str(o) for o in row] for row in self._rows]))
+        if len(self._rows)>1: _display(_Log([[f'{o:.3f}' if isinstance(o, float) else str(o) for o in row] for row in self._rows]))
 
 def log_tables():
     "Learners made from here on show a table in place of a progress bar"

@@ -1,7 +1,10 @@
-"What only a fresh process shows: imports, names, the files of a wheel"
-import json, os, subprocess, sys, tarfile, venv, zipfile
+"What only a fresh process shows: imports, names, requirements, the files of a wheel"
+import ast, configparser, inspect, json, re, subprocess, sys, tarfile, zipfile
+from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
-import pytest
+import pytest, tomlkit
+from packaging.requirements import Requirement
 
 root = Path(__file__).resolve().parent.parent
 
@@ -62,45 +65,137 @@ def test_sdist_holds_what_it_is_built_from(built):
     with tarfile.open(sdist) as f: names = {o.split('/', 1)[1] for o in f.getnames() if '/' in o}
     assert {'settings.ini','setup.py','pyproject.toml','README.md','LICENSE'} <= names
     assert {f'fastai_tricks/assets/{o}' for o in assets} <= names
+    assert not [o for o in names if o.startswith(('tests','nbs','tools','benchmarks'))] # tests need notebooks and tools: they are the repository's
+
+def test_pypi_can_show_it(built):
+    r = subprocess.run([sys.executable, '-m', 'twine', 'check', '--strict', *map(str, built)], capture_output=True, text=True, timeout=300)
+    assert r.returncode==0 and r.stdout.count('PASSED')==2, r.stdout+r.stderr
 
 def test_wheel_says_what_it_needs(built):
     with zipfile.ZipFile(built[0]) as f: meta = f.read(next(o for o in f.namelist() if o.endswith('METADATA'))).decode()
     needs = [o.removeprefix('Requires-Dist: ') for o in meta.splitlines() if o.startswith('Requires-Dist')]
-    assert any(o.startswith('fastai') for o in needs) and not [o for o in needs if '<' in o.split(';')[0]] # no upper pins of ours
+    assert any(o.startswith('fastai') for o in needs)
+    assert not [o for o in needs if re.search('<|==|~=|!=', o.split(';')[0])] # no upper pins of ours
     assert 'License-Expression: Apache-2.0' in meta and 'Requires-Python: >=3.10' in meta
 
-def clean_env():
-    "Without anything that would let this checkout be found"
-    return {**{k:v for k,v in os.environ.items() if k not in ('PYTHONPATH','PYTHONHOME','VIRTUAL_ENV')}, 'PYTHONWARNINGS':'ignore'}
+# Requirements: what the modules import against what settings.ini declares
 
-@pytest.fixture(scope='module')
-def installed(built, tmp_path_factory):
-    "An environment of its own that holds this wheel and borrows everything else, so nothing is downloaded"
-    d = tmp_path_factory.mktemp('env')
-    venv.create(d/'env', with_pip=False)
-    bin = d/'env'/('Scripts' if os.name=='nt' else 'bin')
-    site = Path(subprocess.run([bin/'python', '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))'], capture_output=True, text=True, check=True).stdout.strip())
-    subprocess.run([sys.executable, '-m', 'pip', '--python', bin/'python', 'install', '-q', '--no-deps', '--no-index', str(built[0])], check=True, timeout=300, cwd=d, env=clean_env()) # or pip finds this checkout, and is content
-    (site/'borrowed.pth').write_text('\n'.join(o for o in sys.path if 'site-packages' in o)) # after the wheel's own folder; editable installs are not among them
-    return bin,d
+def settings():
+    "The section of settings.ini"
+    cfg = configparser.ConfigParser(delimiters=['='])
+    cfg.read(root/'settings.ini', encoding='utf-8')
+    return cfg['DEFAULT']
 
-def test_wheel_works_in_an_environment_of_its_own(installed, tmp_path):
-    bin,d = installed
-    code = '''
-import json
-from fastai.vision.all import *
-from fastai_tricks.all import *
-import fastai_tricks
-dls = tiny_dls(n_train=60, n_valid=40, bs=20, seed=1)
-net = nn.Sequential(nn.Flatten(), nn.Linear(784, dls.c))
-learn = Learner(dls, net, opt_func=nag, metrics=accuracy, cbs=[MixUp(.2), LabelSmoothing(.1), NoBiasDecay()])
-with learn.no_bar(), learn.no_logging(): learn.fit_warmup_cos(2, .01, warmup_epochs=.5)
-print(json.dumps([fastai_tricks.__file__, len(learn.recorder.losses), len(recipes()), len(effects())]))'''
-    r = subprocess.run([bin/'python', '-c', code], cwd=tmp_path, capture_output=True, text=True, timeout=600, env=clean_env())
-    assert r.returncode==0, r.stderr[-2000:]
-    where,steps,n_recipes,n_effects = json.loads(r.stdout.splitlines()[-1])
-    assert where.startswith(str(d)) and steps==6 and n_recipes>3 and n_effects>3
+def same_name(o): return re.sub('[-_.]+', '-', o).lower()
 
-def test_the_command_is_installed(installed, tmp_path):
-    r = subprocess.run([installed[0]/'fastai-tricks', 'list'], cwd=tmp_path, capture_output=True, text=True, timeout=600, env=clean_env())
-    assert r.returncode==0 and 'mixup' in r.stdout, r.stderr[-2000:]
+def declared(
+    field, # Such as 'requirements', 'ray_requirements'
+)->dict: # Distribution to Requirement
+    return {same_name(o.name):o for o in map(Requirement, settings()[field].split())}
+
+def extras():
+    "Extra to the distributions that it brings; not the developers' own"
+    fields = [o for o in settings() if o.endswith('_requirements') and o!='dev_requirements']
+    return {o.removesuffix('_requirements'):set(declared(o)) for o in fields}
+
+def distribution(
+    module, # Such as 'PIL'
+)->str: # Such as 'pillow'
+    module = module.split('.')[0]
+    return same_name(packages_distributions().get(module, [module])[0])
+
+def ours(module): return module.split('.')[0] in {'fastai_tricks', *sys.stdlib_module_names}
+
+def imports(tree):
+    "Pairs of a module that `tree` imports and the handler that meets its absence, or None"
+    met = {}
+    for t in ast.walk(tree):
+        if not isinstance(t, ast.Try): continue
+        handlers = [h for h in t.handlers if h.type is not None and 'ImportError' in ast.unparse(h.type)]
+        if handlers: met.update({n:handlers[0] for o in t.body for n in ast.walk(o)})
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Import): yield from ((o.name, met.get(n)) for o in n.names)
+        elif isinstance(n, ast.ImportFrom) and not n.level: yield n.module,met.get(n)
+
+def undeclared(
+    source, # Of a module
+    required, # Distributions that are always there
+    extras, # Extra to the distributions that it brings
+)->list: # Modules that are imported and neither required, nor told by an error that names their extra, nor replaced
+    res = []
+    for module,handler in imports(ast.parse(source)):
+        dist = distribution(module)
+        if ours(module) or dist in required: continue
+        at = [k for k,v in extras.items() if dist in v]
+        named = handler and any(f'fastai_tricks[{k}]' in ast.unparse(handler) for k in at)
+        replaced = handler and not any(isinstance(o, ast.Raise) for o in ast.walk(handler))
+        if not at or not (named or replaced): res.append(module)
+    return res
+
+modules = [p for p in sorted((root/'fastai_tricks').glob('*.py')) if p.stem!='_modidx']
+
+@pytest.mark.parametrize('file', modules, ids=lambda p: p.stem)
+def test_what_is_imported_is_declared(file):
+    assert undeclared(file.read_text(encoding='utf-8'), declared('requirements'), extras())==[]
+
+@pytest.mark.parametrize('source,found', [
+    ('import numpy as np, os', []),
+    ('from PIL import Image', []),
+    ('from IPython.display import display', ['IPython.display']),
+    ('def f():\n    import IPython', ['IPython']),
+    ('try: import IPython\nexcept ImportError: IPython = None', []),
+    ('try: import IPython\nexcept ImportError: raise', ['IPython']),
+    ('try: import IPython\nexcept ValueError: IPython = None', ['IPython']),
+    ('try: import ray\nexcept ImportError: raise ValueError("pip install fastai_tricks[ray]")', []),
+    ('try: import ray\nexcept ImportError: raise ValueError("pip install fastai_tricks[notebook]")', ['ray']),
+    ('try: import requests\nexcept ImportError: requests = None', ['requests']),
+], ids=lambda o: ' '.join(o.split()) if isinstance(o, str) else '')
+def test_an_undeclared_import_is_seen(source, found):
+    assert undeclared(source, declared('requirements'), extras())==found
+
+@pytest.mark.parametrize('file', [p for p in modules if p.stem not in ('all','__init__')], ids=lambda p: p.stem)
+def test_modules_that_a_star_brings_are_declared(file):
+    "`np`, `pd`, `plt`, `Image` come with fastai's star, and are used as ours"
+    module = import_module(f'fastai_tricks.{file.stem}')
+    used = {o.id for o in ast.walk(ast.parse(file.read_text(encoding='utf-8'))) if isinstance(o, ast.Name)}
+    held = {getattr(module, o).__name__ for o in used if inspect.ismodule(getattr(module, o, None))}
+    required = set(declared('requirements')).union(*extras().values())
+    assert not [o for o in held if not ours(o) and distribution(o) not in required]
+
+def test_every_requirement_has_a_floor_that_was_tried():
+    floors = {k:str(v.specifier) for k,v in declared('requirements').items()}
+    assert not [k for k,v in floors.items() if not re.fullmatch(r'>=[\d.]+', v)]
+    table = (root/'CONTRIBUTING.md').read_text(encoding='utf-8').partition('<!-- matrix -->')[2]
+    head,_,*rows = [o.strip('|').split('|') for o in table.splitlines() if o.startswith('|')]
+    lowest = [dict(zip(head, o)) for o in rows if 'lowest' in o[1] and o[-1]=='passes']
+    assert lowest
+    for k in ('fastai','fastcore','torch','torchvision','timm'):
+        assert any(Requirement(f'{k}=={o[k]}').specifier.contains(floors[k].removeprefix('>=')) for o in lowest), k
+
+def test_pythons_are_said_once():
+    "The classifiers, the weekly workflow and `min_python` agree"
+    said = tomlkit.parse((root/'pyproject.toml').read_text(encoding='utf-8'))['project']['classifiers']
+    pythons = [o.rpartition(' ')[2] for o in said if re.search(r':: 3\.\d+$', o)]
+    weekly = (root/'.github/workflows/weekly.yml').read_text(encoding='utf-8')
+    assert pythons[0]==settings()['min_python'] and len(pythons)>=5
+    assert re.findall(r"'(3\.\d+)'", re.search(r'python: \[(.*)\]', weekly)[1])==pythons
+
+# A stranger's environment is made by tools/stranger.py, which .ci/run starts
+
+def test_a_stranger_has_no_developers_packages():
+    r = subprocess.run([sys.executable, root/'tools/stranger.py', '--python', sys.executable], capture_output=True, text=True, timeout=300)
+    assert r.returncode==1 and re.search('FAILED.*nothing but what the package requires', r.stdout)
+    said = r.stdout.strip().splitlines()[-1]
+    assert ' nbdev' in said and ' fastcore' not in said
+
+tutorials = sorted((root/'nbs/tutorials').glob('*.ipynb'))
+
+@pytest.mark.parametrize('file', tutorials, ids=lambda p: p.stem)
+def test_a_tutorial_opens_in_colab(file):
+    "By a badge, and with a first cell that `tools/stranger.py --colab` tries"
+    cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+    sources = [''.join(o['source']) for o in cells]
+    at = 'https://colab.research.google.com/github/fastai-tricks/fastai_tricks/blob/main'
+    assert f']({at}/{file.relative_to(root).as_posix()})' in sources[1]
+    first = next(o for o in cells if o['cell_type']=='code')
+    assert "'google.colab' in sys.modules" in ''.join(first['source']) and first['outputs']==[]
