@@ -124,6 +124,16 @@ def test_version_and_changes(pages):
     heads = re.findall(r'^## (.+)$', (root/'CHANGELOG.md').read_text(encoding='utf-8'), re.M)
     assert heads and all(o in pages['changelog.html'] for o in heads)
 
+def test_install_names_every_extra_and_the_oldest_python(pages):
+    import configparser
+    given = configparser.ConfigParser()
+    given.read(root/'settings.ini', encoding='utf-8')
+    given = given['DEFAULT']
+    table = re.search(r'<th>extra</th>.*?</table>', pages['install.html'], re.S)[0]
+    assert set(re.findall(r'<td><code>(\w+)</code></td>', table))=={k.removesuffix('_requirements') for k in given if k.endswith('_requirements')}
+    assert f"Python {given['min_python']} or newer" in pages['install.html']
+    assert f'pip install git+{repo}' in pages['install.html'].replace('</span>', '').replace('<span class="op">', '')
+
 # ---- figures
 
 def test_every_figure_is_shown_once_with_a_text(pages, site):
