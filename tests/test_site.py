@@ -164,6 +164,14 @@ def test_every_figure_is_shown_once(pages, site):
     assert sum(n_kept.values())>=30 and {k:len(shown[k]) for k in n_kept}==n_kept
     assert {o for v in shown.values() for o in v}=={p.relative_to(site).as_posix() for p in (site/'figures').iterdir()}
 
+def test_notebooks_keep_a_png_beside_each_svg():
+    "JupyterLab shows no SVG of a notebook that it does not trust"
+    bad = []
+    for k in docs.pages_of():
+        outs = [o.get('data', {}) for c in json.loads(read(docs.nbs/f'{k}.ipynb'))['cells'] for o in c.get('outputs', [])]
+        if any('image/svg+xml' in o and 'image/png' not in o for o in outs): bad.append(k)
+    assert bad==[], f"nbdev-test nbs/{bad[0]}.ipynb --save makes them anew" if bad else ''
+
 def test_every_picture_has_a_text(pages):
     for nm,s in pages.items():
         for o in re.findall(r'<img[^>]*>', s): assert len((re.search(r'alt="([^"]*)"', o) or ['',''])[1])>=10, (nm, o)
