@@ -1,7 +1,7 @@
 """The README and the site from the notebooks, with nothing but the dev requirements:
 
   python tools/docs.py readme    README.md from nbs/index.ipynb
-  python tools/docs.py site      the site in _docs/: nbdev's processing, then smalldocs (the same nbs/_quarto.yml serves Quarto)
+  python tools/docs.py site      the site in _docs/: nbdev's processing, then smalldocs; Quarto reads nbs/_quarto.yml
   python tools/docs.py serve     show it at http://localhost:3000"""
 import argparse, base64, fnmatch, html, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, warnings
 from functools import partial
@@ -15,22 +15,25 @@ from fastcore.nbio import read_nb
 root = Path(__file__).resolve().parent.parent
 pkg,nbs = 'fastai_tricks',root/'nbs'
 
+def _read(p): return Path(p).read_text(encoding='utf-8')
+def _write(p, text): Path(p).write_text(text, encoding='utf-8')
+
 def project()->dict:
     "Name, description and addresses: `[project]` of pyproject.toml, with the version of the package"
     import tomlkit
-    res = tomlkit.parse((root/'pyproject.toml').read_text(encoding='utf-8')).unwrap()['project']
-    init = (root/pkg/'__init__.py').read_text(encoding='utf-8')
+    res = tomlkit.parse(_read(root/'pyproject.toml')).unwrap()['project']
+    init = _read(root/pkg/'__init__.py')
     return {**res, 'version':re.search(r'__version__ = "(.*?)"', init)[1]}
 
 def _text(o): return ''.join(o) if isinstance(o, list) else o
 def _directives(src): return {m[1]:m[2] for m in re.finditer(r'^#\|\s*([\w-]+):?\s*(.*)$', src, re.M)}
-def _is_figure(data): return any(k.startswith('image/') for k in data)
 
 def _output(o):
     "Markdown of one saved output; HTML without the styles that a plain page cannot use"
     if o['output_type']=='stream': return '```\n' + _text(o['text']).rstrip() + '\n```'
     data = {k:_text(v) for k,v in o.get('data', {}).items()}
-    if _is_figure(data): raise ValueError('A figure of a cell has no address. Save it in nbs/images and link it: ![what it shows](images/name.svg)')
+    if any(k.startswith('image/') for k in data):
+        raise ValueError('A figure of a cell has no address. Save it in nbs/images: ![what it shows](images/name.svg)')
     if 'text/markdown' in data: return data['text/markdown']
     if 'text/html' in data: return re.sub(r'<style.*?</style>', '', data['text/html'], flags=re.S).strip()
     return '```\n' + data['text/plain'] + '\n```' if 'text/plain' in data else ''
@@ -50,7 +53,7 @@ def _cells(cells, link):
     return res
 
 def _absolute(text)->str:
-    "Relative links of nbs/index.ipynb as addresses that work anywhere, on PyPI too: pages on the site, pictures in the repository"
+    "Relative links of nbs/index.ipynb as addresses that work on PyPI: pages on the site, pictures in the repository"
     urls = project()['urls']
     raw = urls['Repository'].replace('github.com', 'raw.githubusercontent.com')
     def address(m):
@@ -76,7 +79,7 @@ def _trick_doc(trick, **kwargs):
     return res
 
 def _one(o):
-    "Process one notebook, in a process of its own: signatures are had by running its cells, which must not meet those of another page"
+    "Process one notebook, in a process of its own: its cells are run for signatures, and must not meet another page's"
     import nbdev.processors as proc, nbdev.serve_drv, nbdev.showdoc
     from fastai_tricks.core import Trick
     begin,show = proc.exec_show_docs.begin,nbdev.showdoc.show_doc
@@ -139,13 +142,14 @@ def chapters(folder=nbs, pages=None)->dict:
     "sidebar.yml of `folder` with its patterns replaced by the notebooks that fit"
     import yaml
     if pages is None: pages = pages_of(folder)
-    side = yaml.safe_load((folder/'sidebar.yml').read_text(encoding='utf-8'))
+    side = yaml.safe_load(_read(folder/'sidebar.yml'))
     bar = side['website']['sidebar']
     def fits(name, pat): return fnmatch.fnmatch(f'{name}.ipynb', pat) and ('/' in name)==('/' in pat)
     for o in bar['contents']:
         if isinstance(pat := o.get('contents'), str):
             o['contents'] = [f'{pages[k]}.ipynb' for k in sorted(pages) if fits(k, pat)]
-    bar['contents'] = [o for o in bar['contents'] if 'contents' not in o or o['contents']] # a chapter that is still to be written
+    def written(o): return 'contents' not in o or o['contents'] # a chapter may be still to come
+    bar['contents'] = [o for o in bar['contents'] if written(o)]
     return side
 
 def _relative(text, base, host, pages):
@@ -160,7 +164,7 @@ def _relative(text, base, host, pages):
 # ---- cards of tricks
 
 def _cards(module, seen)->str:
-    "Cards of the tricks that `module` defines, each with its anchor; without those that the page shows already (their text is in `seen`)"
+    "Cards of the tricks that `module` defines, each with its anchor, without those in `seen`, the text of the page"
     import fastai_tricks.all as ours # fills `tricks`
     res = []
     for o in ours.tricks.values():
@@ -186,7 +190,7 @@ def _children(o, kind): return [c for c in o if re.match(rf'{kind}_?\d*$', c.get
 def _said(o)->str:
     "The text of a matplotlib group: it is drawn as curves, and stands in a comment, one for each line"
     texts = [c.text or '' for c in o.iter() if c.tag is ElementTree.Comment or str(c.tag).endswith('}text')]
-    return ' '.join(' '.join(texts).split())
+    return html.unescape(' '.join(' '.join(texts).split()))
 
 def _axis(ax, which):
     "Label of an axis, and the words along it; numbers are left out"
@@ -200,7 +204,8 @@ def _axis(ax, which):
 def _axes_text(ax)->str:
     "Words of one pair of axes: title, what stands against what, names in the picture"
     said = [o for t in _children(ax, 'text') if (o := _said(t))]
-    names = said[:-1] + [o for g in _children(ax, 'legend') for t in g.iter() if re.match(r'text_\d+$', t.get('id') or '') if (o := _said(t))]
+    legend = [t for g in _children(ax, 'legend') for t in g.iter() if re.match(r'text_\d+$', t.get('id') or '')]
+    names = said[:-1] + [_said(t) for t in legend]
     (x,along),(y,up) = _axis(ax, 1),_axis(ax, 2)
     res = said[-1:] + ([f'{y} against {x}'] if x and y else [o for o in (x, y) if o])
     named = [*dict.fromkeys([*along, *up, *(o for o in names if re.search(r'\w', o))])]
@@ -218,7 +223,7 @@ def figure_text(svg)->str:
     drawn = any(_children(ax, r'(line2d|patch_5)') or _axis(ax, 1)[0] for ax in axes)
     return said if drawn or not said else f"{len(axes)} picture{'s' if len(axes)>1 else ''}: {said}"
 
-def _plain(md)->str: return re.sub(r'\[([^\]]*)\]\([^)]*\)|[`*]', lambda m: m[1] or '', md).strip()
+def _plain(md)->str: return re.sub(r'[`*]', '', re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', md)).strip()
 
 def _alt(data, cell, heading)->str:
     "Text alternative of a figure: what the cell says in `#| fig-alt`, else what is written in it, else what draws it"
@@ -230,19 +235,21 @@ def _alt(data, cell, heading)->str:
     code = [o for o in src.splitlines() if re.search(r'\b(show|plot)\w*\(', o)]
     title = re.search(r"'([^']*\s[^']*\s[^']*)'", code[-1]) if code else None # of `show_lines` and its like
     if title: return f'{heading}, {title[1]}'
-    draws = re.search(r'\w[\w.]*\b(show|plot)\w*\(.*\)', code[-1]) if code else None
+    draws = re.search(r'(?<![\w.)])(?:\w[\w.]*\.)?(?:show|plot)\w*\(.*\)', code[-1]) if code else None
     return _cut(f"{heading}, {n} picture{'s' if n>1 else ''}{f' of {draws[0]}' if draws else ''}")
 
+_kinds = {'image/svg+xml':'svg', 'image/png':'png', 'image/jpeg':'jpg'} # with their endings
+
 def _figures(nb, page)->dict:
-    "Figures of the outputs of `nb` in files, path from the root of the site to bytes; SVG where a figure is kept as PNG too"
+    "Figures of the outputs of `nb` in files, path in the site to bytes; of several kinds the first of `_kinds`"
     files,heading = {},page
     for c in nb['cells']:
         if c['cell_type']=='markdown' and (m := re.match(r'#+ (.+)', _text(c['source']))): heading = _plain(m[1])
         for o in c.get('outputs', []):
             data = {k:_text(v) for k,v in o.get('data', {}).items()}
-            kind = next((k for k in ('image/svg+xml','image/png','image/jpeg') if k in data), None)
+            kind = next((k for k in _kinds if k in data), None)
             if kind is None or 'text/html' in data: continue
-            f = f"figures/{page.replace('/', '-')}-{len(files)+1}.{dict([('image/svg+xml','svg'), ('image/png','png'), ('image/jpeg','jpg')])[kind]}"
+            f = f"figures/{page.replace('/', '-')}-{len(files)+1}.{_kinds[kind]}"
             files[f] = data[kind].encode() if kind=='image/svg+xml' else base64.b64decode(data[kind])
             at,alt = '../'*page.count('/')+f,html.escape(_alt(data, c, heading))
             o['data'] = {'text/html':f'<img src="{at}" class="img-fluid" alt="{alt}" loading="lazy">'}
@@ -272,7 +279,8 @@ def _mend_nb(nb, page, base, host, pages):
 def _copy(nb)->str:
     "The Markdown of a page, for readers without a browser"
     head = _front(nb)
-    text = '\n\n'.join([f"# {head.get('title', '')}", *([f"> {head['description']}"] if head.get('description') else []), *_cells(nb['cells'], str)])
+    top = [f"# {head.get('title', '')}"] + ([f"> {head['description']}"] if head.get('description') else [])
+    text = '\n\n'.join(top + _cells(nb['cells'], str))
     text = re.sub(r'<img src="([^"]*)"[^>]* alt="([^"]*)"[^>]*>', lambda m: f'![{html.unescape(m[2])}]({m[1]})', text)
     text = re.sub(r'(\]\([^)\s]*\))\{[^}\n]*\}', r'\1', text) # attributes of a link are Quarto's
     text = re.sub(r'<!-- WARNING: .*?-->|^:::.*$|<a id="[^"]*"></a>', '', text, flags=re.M)
@@ -296,47 +304,50 @@ def _llms(host, side, heads)->str:
 _404 = '''---
 title: No such page
 ---
-The address may be of an older version. [The first page](index.ipynb) leads to all of them, and the search above looks through them.
+The address may be of an older version.
+[The first page](index.ipynb) leads to all of them, and the search above looks through them.
 '''
 
 def _own_pages(src, host, pages)->dict: # Title and description of those that are listed
     "Pages that are no notebooks: changes, and what is shown where there is no page"
     from nbdev.doclinks import NbdevLookup
-    text = _relative(NbdevLookup().linkify((root/'CHANGELOG.md').read_text(encoding='utf-8')), '.', host, pages)
+    text = _relative(NbdevLookup().linkify(_read(root/'CHANGELOG.md')), '.', host, pages)
     head = dict(title='Changelog', description='What changed for users, version by version.')
     front = '---\n' + '\n'.join(f'{k}: {v}' for k,v in head.items()) + '\n---\n'
-    (src/'changelog.md').write_text(re.sub(r'\A# .*\n', front, text), encoding='utf-8')
-    (src/'404.md').write_text(_404, encoding='utf-8')
+    _write(src/'changelog.md', re.sub(r'\A# .*\n', front, text))
+    _write(src/'404.md', _404)
     return dict(changelog=head)
 
 def _mend_source(src)->dict: # `host`, `sources` of the pages in the repository, `files` to lay beside the pages
     "What the renderer does not do by itself: pages under nbdev's names, links between them, chapters from patterns"
     import yaml
     pages = pages_of(src)
-    host = yaml.safe_load((src/'nbdev.yml').read_text(encoding='utf-8'))['website']['site-url'].rstrip('/')
+    host = yaml.safe_load(_read(src/'nbdev.yml'))['website']['site-url'].rstrip('/')
     files,heads = {},{}
     for name,page in pages.items():
         p = src/f'{name}.ipynb'
-        nb,base = json.loads(p.read_text(encoding='utf-8')),p.parent.relative_to(src).as_posix()
+        nb,base = json.loads(_read(p)),p.parent.relative_to(src).as_posix()
         _with_cards(nb, Path(page).name)
         _mend_nb(nb, page, base, host, pages)
         files |= _figures(nb, page)
         heads[page],files[f'{page}.html.md'] = _front(nb),_copy(nb).encode()
         p.unlink()
-        (src/f'{page}.ipynb').write_text(json.dumps(nb), encoding='utf-8')
+        _write(src/f'{page}.ipynb', json.dumps(nb))
     p = src/'nbdev.yml'
-    p.write_text(p.read_text(encoding='utf-8').split('format-links:')[0], encoding='utf-8') # only Quarto knows it
+    _write(p, _read(p).split('format-links:')[0]) # only Quarto knows it
     side = chapters(src, pages)
     heads |= _own_pages(src, host, pages)
     files['changelog.html.md'] = (root/'CHANGELOG.md').read_bytes()
     side['website']['sidebar']['contents'].append(dict(text='Changelog', href='changelog.md'))
-    (src/'sidebar.yml').write_text(yaml.safe_dump(side, sort_keys=False), encoding='utf-8')
-    (src/'llms.txt').write_text(_llms(host, side, heads), encoding='utf-8')
+    _write(src/'sidebar.yml', yaml.safe_dump(side, sort_keys=False))
+    _write(src/'llms.txt', _llms(host, side, heads))
     p = src/'_quarto.yml'
-    text = re.sub(r'(href: )([\w/-]+)\.ipynb', lambda m: f'{m[1]}{pages.get(m[2], m[2])}.ipynb', p.read_text(encoding='utf-8'))
+    def named(m): return f'{m[1]}{pages.get(m[2], m[2])}.ipynb'
+    text = re.sub(r'(href: )([\w/-]+)\.ipynb', named, _read(p))
     foot = f"{pkg} {project()['version']}, [changelog](/changelog.md). [The pages as text](/llms.txt)"
-    p.write_text(text.replace('page-footer:\n', f'page-footer:\n    left: "{foot}"\n'), encoding='utf-8')
-    sources = {f'nbs/{v}.ipynb':f'nbs/{k}.ipynb' for k,v in pages.items()} | {'nbs/changelog.md':'CHANGELOG.md', 'nbs/404.md':'tools/docs.py'}
+    _write(p, text.replace('page-footer:\n', f'page-footer:\n    left: "{foot}"\n'))
+    sources = {f'nbs/{v}.ipynb':f'nbs/{k}.ipynb' for k,v in pages.items()}
+    sources |= {'nbs/changelog.md':'CHANGELOG.md', 'nbs/404.md':'tools/docs.py'}
     return dict(host=host, sources=sources, files=files)
 
 # ---- the rendered pages, mended
@@ -346,64 +357,72 @@ def maths(tex, display=False)->str:
     from latex2mathml.converter import convert
     return convert(tex.replace(r'\big(', '(').replace(r'\big)', ')'), display='block' if display else 'inline')
 
-_bars = {'<nav class="navbar navbar-expand-lg bg-light"':'Main', '<nav class="quarto-secondary-nav"':'This page', '<nav id="quarto-sidebar"':'Chapters',
-         '<nav id="TOC"':'On this page', '<nav class="page-navigation"':'Previous and next', '<div class="toc-actions" role="navigation"':'Repository'}
+_bars = {'nav class="navbar navbar-expand-lg bg-light"':'Main',
+         'nav class="quarto-secondary-nav"':'This page',
+         'nav id="quarto-sidebar"':'Chapters',
+         'nav id="TOC"':'On this page',
+         'nav class="page-navigation"':'Previous and next',
+         'div class="toc-actions" role="navigation"':'Repository'}
+_wide = '<div class="sd-table" tabindex="0" role="group" aria-label="Table">'
 
 def _for_all(s)->str:
     "Boxes that may be wider than the page scroll by keyboard; they, pictures and bars of links say what they are"
     def box(m):
-        if 'tabindex' in m[0]: return m[0]
-        return f'<pre{m[1]} tabindex="0" role="group" aria-label="{"Code" if "sourceCode" in m[1] else "Output"}">'
+        name = 'Code' if 'sourceCode' in m[1] else 'Output'
+        return f'<pre{m[1]} tabindex="0" role="group" aria-label="{name}">'
     s = re.sub(r'<pre((?: [^>]*)?)>', box, s)
-    s = re.sub(r'<div class="sd-table">\s*(<table\b.*?</table>)\s*</div>', r'\1', s, flags=re.S) # then all tables are alike
-    s = re.sub(r'(<table\b.*?</table>)', r'<div class="sd-table" tabindex="0" role="group" aria-label="Table">\1</div>', s, flags=re.S)
+    s = re.sub(r'<div class="sd-table">\s*(<table\b.*?</table>)\s*</div>', r'\1', s, flags=re.S) # now all are alike
+    s = re.sub(r'(<table\b.*?</table>)', rf'{_wide}\1</div>', s, flags=re.S)
     s = re.sub(r'<math(?=[^>]*display="block")', '<math tabindex="0"', s)
-    s = re.sub(r'<i class="(bi [^"]*)" role="img"></i>', r'<i class="\1" aria-hidden="true"></i>', s) # its link has a label
+    s = re.sub(r'<i class="(bi [^"]*)" role="img"></i>', r'<i class="\1" aria-hidden="true"></i>', s) # its link has one
     s = re.sub(r'(<a [^>]*data-bs-toggle="collapse"[^>]*) role="navigation"', r'\1 role="button"', s)
     s = s.replace('<div class="toc-actions"', '<div class="toc-actions" role="navigation"')
-    for start,label in _bars.items(): s = s.replace(start, f'{start} aria-label="{label}"')
+    for start,label in _bars.items(): s = s.replace(f'<{start}', f'<{start} aria-label="{label}"')
     return s
 
 def _mend_html(site, host, sources):
     "Formulas as MathML, no font and no script from elsewhere, sources under their names, boxes that scroll by keyboard"
     blob = f"{project()['urls']['Repository']}/blob/main/"
+    def drawn(m): return maths(html.unescape(m[2]), m[1]=='display')
     for p in site.rglob('*.html'):
-        s = p.read_text(encoding='utf-8')
-        s = re.sub(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', lambda m: maths(html.unescape(m[2]), m[1]=='display'), s, flags=re.S)
+        s = _read(p)
+        s = re.sub(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', drawn, s, flags=re.S)
         s = re.sub(r'<(?:link|script)[^>]*katex[^>]*>(?:</script>)?', '', s)
         s = re.sub(re.escape(blob) + r'([\w./-]+)', lambda m: blob + sources.get(m[1], m[1]), s)
         s = _for_all(s)
         if (md := p.with_name(f'{p.name}.md')).exists():
             s = s.replace('</head>', f'<link rel="alternate" type="text/markdown" href="{md.name}"></head>', 1)
-        p.write_text(s, encoding='utf-8')
+        _write(p, s)
     for p in (site/'site_libs').rglob('*.css'):
-        s = p.read_text(encoding='utf-8')
-        p.write_text(re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;', '', s), encoding='utf-8') # an address may hold semicolons
+        s = _read(p)
+        s = re.sub(r'@import\s*(?:url\([^)]*\)|"[^"]*"|\'[^\']*\')[^;]*;', '', s) # an address may hold semicolons
+        _write(p, s)
 
 def _to_shown(site):
-    "A link to a symbol that its page does not show, as nbdev's index has them, leads to the method's own name, its class, or the page"
+    "A link of nbdev's index to a symbol that its page does not show leads to its last name, its class, or the page"
     from fastai_tricks._modidx import d
     known = {place for mod in d['syms'].values() for place,_ in mod.values()}
-    ids = {p.relative_to(site).as_posix():_Page(p.read_text(encoding='utf-8')).ids for p in site.rglob('*.html')}
+    ids = {p.relative_to(site).as_posix():_Page(_read(p)).ids for p in site.rglob('*.html')}
     def near(page, to): return next((f'#{o}' for o in (to, to.split('.')[-1], to.split('.')[0]) if o in ids[page]), '')
     for nm in ids:
         p,base = site/nm,os.path.dirname(nm)
         def mend(m):
             page = os.path.normpath(os.path.join(base, m[1])).replace('\\', '/')
             return f'href="{m[1]}{near(page, m[2])}"' if f'{page}#{m[2]}' in known and page in ids else m[0]
-        p.write_text(re.sub(r'href="([^"#:]+)#([^"]+)"', mend, p.read_text(encoding='utf-8')), encoding='utf-8')
+        _write(p, re.sub(r'href="([^"#:]+)#([^"]+)"', mend, _read(p)))
 
 def _rooted(site, host):
     "The page 404 is shown at any depth: its links start at the root of the host; it is no page to find"
     base = urlsplit(host).path.rstrip('/')
     p = site/'404.html'
-    s = p.read_text(encoding='utf-8')
+    s = _read(p)
     s = re.sub(r'((?:href|src|content)=["\'])\./?(?=["\'])', rf'\1{base}/', s)
-    p.write_text(re.sub(r'((?:href|src)=["\'])(?:\./)?(?![\w+-]+:|/|#|\.\.)', rf'\1{base}/', s), encoding='utf-8')
-    found = [o for o in json.loads((site/'search.json').read_text(encoding='utf-8')) if not o['href'].startswith('404.html')]
-    (site/'search.json').write_text(json.dumps(found, ensure_ascii=False), encoding='utf-8')
+    _write(p, re.sub(r'((?:href|src)=["\'])(?:\./)?(?![\w+-]+:|/|#|\.\.)', rf'\1{base}/', s))
+    found = json.loads(_read(site/'search.json'))
+    found = [o for o in found if not o['href'].startswith('404.html')]
+    _write(site/'search.json', json.dumps(found, ensure_ascii=False))
     p = site/'sitemap.xml'
-    p.write_text(re.sub(r'\s*<url>(?:(?!</url>).)*404\.html.*?</url>', '', p.read_text(encoding='utf-8'), flags=re.S), encoding='utf-8')
+    _write(p, re.sub(r'\s*<url>(?:(?!</url>).)*404\.html.*?</url>', '', _read(p), flags=re.S))
 
 # ---- is it right?
 
@@ -423,7 +442,8 @@ class _Page(HTMLParser):
 
 def tracked()->set:
     "Files of the repository, those included that are not committed yet"
-    r = subprocess.run(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], cwd=root, capture_output=True, text=True)
+    ask = 'git ls-files --cached --others --exclude-standard'.split()
+    r = subprocess.run(ask, cwd=root, capture_output=True, text=True)
     if r.returncode==0: return {o for o in r.stdout.splitlines() if (root/o).exists()}
     return {p.relative_to(root).as_posix() for p in root.rglob('*') if p.is_file()} # an sdist has no git
 
@@ -432,13 +452,14 @@ def _wrong_source(link, files)->str: # '' if it is right
     path,line = unquote(link).partition('#')[::2]
     if path not in files: return 'no such file in the repository'
     if not line: return ''
-    n = len((root/path).read_text(encoding='utf-8').splitlines())
+    n = len(_read(root/path).splitlines())
     return '' if re.fullmatch(r'L\d+', line) and 1<=int(line[1:])<=n else f'no such line, the file has {n}'
 
 def check_site(site, host='', repo='', files=())->list:
-    "What is wrong with the links of a rendered site, a line each: no such page, place or file of `repo`, a file from another host, an address of ours in full"
+    """What is wrong with the links of a rendered site, a line each:
+    no such page, place, or file of `repo`, a file from another host, an address of ours in full"""
     site,bad,base = Path(site).resolve(),[],urlsplit(host).path.rstrip('/')
-    pages = {p:_Page(p.read_text(encoding='utf-8')) for p in site.rglob('*.html')}
+    pages = {p:_Page(_read(p)) for p in site.rglob('*.html')}
     if not pages: return [f'{site} holds no page']
     for p,o in pages.items():
         for l in o.links+o.loads:
@@ -447,14 +468,15 @@ def check_site(site, host='', repo='', files=())->list:
             if u.scheme or u.netloc:
                 if l in o.loads and u.scheme!='data': say('is loaded from another host')
                 if host and l.startswith(host): say('names our own host; link by path')
-                if repo and (m := re.match(re.escape(repo) + r'/blob/[\w.-]+/(.*)', l)) and (what := _wrong_source(m[1], files)): say(what)
+                m = re.match(re.escape(repo) + r'/blob/[\w.-]+/(.*)', l) if repo else None
+                if m and (what := _wrong_source(m[1], files)): say(what)
                 continue
             path = unquote(u.path)
             if base and path.startswith(f'{base}/'): to = site/path[len(base)+1:]
             else: to = (p.parent/path).resolve() if path else p
             if to.is_dir(): to = to/'index.html'
             if not to.exists(): say('no such file')
-            elif u.fragment and to in pages and unquote(u.fragment) not in pages[to].ids: say('no such place on the page')
+            elif to in pages and unquote(u.fragment) not in pages[to].ids|{''}: say('no such place on the page')
     return sorted(set(bad))
 
 # ---- the commands
@@ -466,8 +488,8 @@ def site(to=None)->Path:
         src = Path(d)/'src'
         _processed(src)
         made = _mend_source(src)
-        render = 'import sys; from smalldocs.cli import main; sys.exit(main())'
-        r = subprocess.run([sys.executable, '-c', render, 'render', '--strict', '--quiet', str(src)], capture_output=True, text=True)
+        render = [sys.executable, '-c', 'import sys; from smalldocs.cli import main; sys.exit(main())', 'render']
+        r = subprocess.run([*render, '--strict', '--quiet', str(src)], capture_output=True, text=True)
         if r.returncode: raise SystemExit(f'The site cannot be rendered:\n{r.stdout}{r.stderr}')
         out = src/'_docs'
         for f,data in made['files'].items():
@@ -488,6 +510,7 @@ class Handler(SimpleHTTPRequestHandler):
     base = urlsplit(project()['urls']['Documentation']).path.rstrip('/')
     def translate_path(self, path):
         return super().translate_path(path[len(self.base):] if path.startswith(f'{self.base}/') else '/no such page')
+    def list_directory(self, path): self.send_error(404)
     def send_error(self, code, message=None, explain=None):
         page = Path(self.directory)/'404.html'
         if code!=404 or not page.exists(): return super().send_error(code, message, explain)
@@ -517,7 +540,7 @@ def main():
     p.add_argument('--port', type=int, default=3000, help='for `serve`; 0 takes a free one')
     a = p.parse_args()
     if a.what=='readme':
-        (root/'README.md').write_text(readme(), encoding='utf-8')
+        _write(root/'README.md', readme())
         print(root/'README.md')
     elif a.what=='site': print(site()/'index.html')
     else: serve(port=a.port)
