@@ -257,7 +257,8 @@ def colab_steps(folder, project):
     python,made = Path(folder)/'env'/'bin'/'python',{}
     cells = {o.name:first_cell(o) for o in sorted((root/'nbs'/'tutorials').glob('*.ipynb'))}
     if len(set(cells.values()))!=1: raise Failed(f'the first cells of the tutorials differ: {cells}')
-    cell = re.sub(r'git\+https://\S+', str(project), first:=next(iter(cells.values())))
+    first = next(iter(cells.values()))
+    cell = re.sub(r'git\+https://[^\s"\']+', project.as_uri(), first)
     if cell==first: raise Failed(f'the first cell names no address to install from: {first}')
     env = clean(PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     yield f'an environment with {colab_torch} and IPython',lambda: fresh(Path(folder)/'env', colab_torch, 'torchvision', 'ipython')
