@@ -62,10 +62,10 @@ def in_terminal(
     pid,fd = pty.fork()
     if not pid:
         signal.signal(signal.SIGINT, signal.default_int_handler) # a shell that starts this in the background ignores it
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
         os.chdir(cwd)
         try: os.execve(str(cmd[0]), [str(o) for o in cmd], env)
         finally: os._exit(127)
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
     text,end = b'',time.monotonic()+limit
     while time.monotonic()<end:
         if not select.select([fd], [], [], 1)[0]: continue
