@@ -249,7 +249,7 @@ importlib.invalidate_caches()
 if version("torch")!=before: sys.exit(f"torch was {before} and is {version('torch')}")
 from fastai.vision.all import *
 from fastai_tricks.all import *
-if not len(tiny_dls(n_train=60, n_valid=40).train): sys.exit("no pictures")
+if len(tiny_dls(n_train=60, n_valid=40).train_ds)!=60: sys.exit("the embedded pictures are not there")
 '''
 
 def colab_steps(folder, project):
