@@ -6,12 +6,14 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/ablation.html.md"""
 
 # %% auto #0
 __all__ = ['modes', 'ladders', 'versions', 'Arm', 'arms', 'Effect', 'between_seeds', 'two_way', 'borrow', 'verdict',
-           'calibration_error', 'run_once', 'append_row', 'read_rows', 'base_spec', 'ablate', 'Ablation']
+           'calibration_error', 'run_once', 'append_row', 'read_rows', 'base_spec', 'seconds_per_epoch',
+           'equal_time_epochs', 'in_words', 'ablate', 'check_writable', 'Ablation']
 
 # %% ../nbs/41_ablation.ipynb #ae83ba21
-import ast, base64, csv, ctypes, gc, hashlib, io, itertools, json, math, platform, subprocess, tempfile, time, warnings
+import ast, base64, contextlib, csv, ctypes, gc, hashlib, io, itertools, json, math, platform, subprocess, tempfile, time, warnings
 import concurrent.futures as cf
 from contextlib import contextmanager
+import dataclasses
 from dataclasses import dataclass
 import cloudpickle, joblib, psutil, torchvision
 from scipy.special import fdtri as f_quantile, stdtrit as t_quantile # those of `scipy.stats`, with less around them
@@ -38,16 +40,23 @@ class Arm:
     ref:int = None # Index of the arm it is compared with; None: of none
     name:str = 'baseline' # The trick that makes the difference
     sign:int = 1 # -1 where the difference tells what leaving the trick out does
+    share:float = 1. # Share of the epochs it trains for, above 0
 
-modes = ('cumulative','leave_one_out','add_one','grid')
+    def spec(self, base:Spec)->Spec:
+        "The run `base` with the tricks of this arm, for its share of the epochs"
+        return self.tricks.apply(base.copy(n_epoch=max(1, round(self.share*base.n_epoch))))
+
+modes = ('bag','cumulative','leave_one_out','add_one','grid')
 ladders = dict( # tricks in a known order, by one name
+    first=['nag(lr=0.4, wd=0.0005)','warmup_cosine','no_bias_decay','label_smoothing','mixup(alpha=0.4, stop=0.8)'], # the bag of the first command
+    further=['resnet_d','zero_gamma'], # what the first command tries beyond it
     quick='nag warmup_cosine resnet_d label_smoothing mixup'.split(), # a step from each chapter of the paper, for a few epochs
     table4='nag large_batch warmup_steps zero_gamma no_bias_decay low_precision'.split()) # the paper's Table 4: a larger batch, and what mends it
 
 def _named(o):
     "The tricks that `o` names: a ladder, a recipe, a trick, or a trick with arguments as `'mixup(alpha=0.4)'`"
     if not isinstance(o, str): return list(o) if isinstance(o, Bag) else [as_trick(o)]
-    if o in ladders: return L(ladders[o]).map(as_trick)
+    if o in ladders: return [t for nm in ladders[o] for t in _named(nm)]
     if o not in tricks and o in recipes(): return list(recipe(o))
     nm,_,args = o.partition('(')
     if not args: return [as_trick(o)]
@@ -57,14 +66,19 @@ def _named(o):
 
 def arms(
     tricks, # Tricks in any form that `as_trick` takes, names with arguments ('mixup(alpha=0.4)'), a bag, a recipe, or names of recipes or of `ladders`
-    mode:str='cumulative', # 'cumulative', 'leave_one_out', 'add_one' or 'grid'
+    mode:str='cumulative', # 'bag', 'cumulative', 'leave_one_out', 'add_one' or 'grid'
     grid:dict=None, # For 'grid': argument of the one trick to its values, all combinations are tried; None: the tricks given are one trick with different arguments
+    further=(), # For 'bag': tricks to try beyond the bag, in the forms of `tricks`
+    short:float=.4, # For 'bag': share of the epochs after which the short bag ends, above 0 and below 1
 )->list: # Of `Arm`
     "Lay out what to compare"
     if mode not in modes: raise ValueError(f"`mode` is one of {', '.join(modes)}, got {mode!r}.")
     if grid is not None and mode!='grid': raise ValueError(f"`grid` is for mode='grid', got mode={mode!r}.")
-    ts = L(t for o in ([tricks] if isinstance(tricks, (str,Bag)) else L(tricks)) for t in _named(o))
+    if mode!='bag' and L(further): raise ValueError(f"`further` is for mode='bag', got mode={mode!r}.")
+    if not 0<short<1: raise ValueError(f"`short` is a share of the epochs, above 0 and below 1, got {short}.")
+    ts = _all_named(tricks)
     if not ts: raise ValueError('There is no trick to compare. Give at least one.')
+    if mode=='bag': return _bag_arms(bag(list(ts)), _all_named(further), short)
     base = Arm('baseline', bag())
     if mode=='grid':
         if grid:
@@ -80,6 +94,15 @@ def arms(
     return [Arm('all', b, None, 'all')] + [Arm(f'− {t.name}', b.without(t), 0, t.name, -1) for t in b]
 
 def _unique_names(ts): return list(dict.fromkeys(o.name for o in ts))
+
+def _all_named(o): return L(t for nm in ([o] if isinstance(o, (str,Bag)) else L(o)) for t in _named(nm))
+
+def _bag_arms(b, further, short):
+    "Plain fastai and the bag, long and short, and the short bag without each of its tricks and with each further one"
+    whole = [Arm('plain fastai', bag()), Arm('bag', b, 0, 'bag'), Arm('bag, short', b, 0, 'bag, short', share=short),
+             Arm('plain fastai, short', bag(), 0, 'plain fastai, short', share=short)] # does it lose by ending early?
+    without = [Arm(f'− {t.name}', b.without(t), 2, t.name, -1, short) for t in b]
+    return whole + without + [Arm(f'+ {t.name}', b+bag(t), 2, t.name, share=short) for t in further]
 
 # %% ../nbs/41_ablation.ipynb #1ae79285
 @dataclass
@@ -166,10 +189,14 @@ class _Clock(Callback):
     def before_train(self): self.t0 = time.perf_counter()
     def after_train(self): self.secs.append(time.perf_counter()-self.t0)
     def before_validate(self):
-        if self.curve: self.glances.append(_glance(self.learn))
+        if self.curve and self.epoch+1 in _glanced(self.n_epoch): self.glances.append(_glance(self.learn))
         raise CancelValidException()
     def after_batch(self):
         if self.training and not torch.isfinite(self.learn.loss.detach()).all(): raise ValueError(f'the loss is {float(self.learn.loss.detach())} in step {self.train_iter}')
+
+def _glanced(n_epoch, most=10):
+    "The epochs, from 1, after which a training is glanced at: evenly spread, the last among them"
+    return sorted({math.ceil(n_epoch*(i+1)/min(most, n_epoch)) for i in range(min(most, n_epoch))})
 
 def _glance(learn, n=1000):
     "Accuracy on up to `n` pictures of the validation set, evenly spread over it"
@@ -245,7 +272,7 @@ _numbers = 'accuracy loss calibration seconds memory gflops'.split()
 def run_once(
     spec:Spec, # What to train
     label:str='', # Name of the arm
-    curve:bool=True, # After each epoch, also the accuracy on up to 1,000 validation pictures
+    curve:bool=True, # After up to ten epochs, also the accuracy on up to 1,000 validation pictures
 )->dict: # One row: accuracy, loss and calibration error on the validation set; seconds per epoch of training; peak memory in MB; GFLOPs of a training step per picture; ...
     "Train `spec`, measure it on its validation set; a run that fails is a row with its reason"
     row = dict.fromkeys(_columns, '')
@@ -422,6 +449,48 @@ def base_spec(
     small = dls.one_batch()[0].shape[-1]<=64
     return Spec(dls, small_resnet18 if small else resnet18a, {} if small else dict(zero_gamma=False), lr=3e-3, n_epoch=n_epoch or 5)
 
+# %% ../nbs/41_ablation.ipynb #c98bd195
+class _Steps(Callback):
+    "Note when each of the first `n` steps ends, then stop"
+    order = 10**7
+    def __init__(self, n): self.n,self.ends = n,[]
+    def after_batch(self):
+        if self.training: self.ends.append(time.perf_counter())
+        if len(self.ends)>self.n: raise CancelFitException()
+    def before_validate(self): raise CancelValidException()
+
+def seconds_per_epoch(
+    *specs, # Records to time, in turns
+    rounds:int=3, # Turns of each
+    steps:int=6, # Steps of a turn
+)->list: # Seconds of training for each record; NaN where an epoch has too few steps to tell
+    "How long an epoch takes here and now, from the median step"
+    took,size = [[] for _ in specs],[1]*len(specs)
+    for _ in range(rounds):
+        for i,sp in enumerate(specs):
+            learn,cb = _quiet_learner(sp),_Steps(steps)
+            size[i] = len(learn.dls.train)
+            sp.train(learn.add_cb(cb))
+            took[i] += np.diff(cb.ends[1:]).tolist() # the first steps pay for what happens once
+    return [float(np.median(o))*n if o else math.nan for o,n in zip(took, size)]
+
+def equal_time_epochs(
+    n_epoch:int, # Epochs of the plain run
+    ratio:float, # Time of an epoch over that of the plain run; NaN: not known, taken as 1
+)->int: # 1 to `n_epoch`
+    "Epochs that fit into the time of the plain run"
+    return n_epoch if not ratio>1 else max(1, int(n_epoch/ratio))
+
+def in_words(
+    seconds:float, # At least 0
+)->str: # '40 seconds', '4 minutes', '2.5 hours'
+    "A duration as people say it"
+    if seconds<90: return f'{max(1, round(seconds))} seconds'
+    return f'{round(seconds/60)} minutes' if seconds<5400 else f'{seconds/3600:.1f} hours'
+
+def _oclock(seconds): return time.strftime('%H:%M', time.localtime(time.time()+seconds))
+
+# %% ../nbs/41_ablation.ipynb #f4856218
 class _Runner:
     "Train what is not on disk yet, write each row when it is there"
     def __init__(self, data, out, jobs, engine, retry, progress):
@@ -429,28 +498,53 @@ class _Runner:
         self.file = None if out is None else out/'runs.csv'
         self.rows = {} if out is None else {o['key']:o for o in read_rows(self.file).to_dict('records') if o['status']=='ok' or not retry}
 
-    def __call__(self, specs, seeds, desc='runs', rows=None):
-        "(arm, seed) to row, filled as runs end"
+    def key(self, spec, seed): return _run_key(spec.copy(seed=seed), self.data)
+    def missing(self, specs, seeds): return [(i,s) for s in seeds for i,(_,sp) in enumerate(specs) if self.key(sp, s) not in self.rows]
+    def at_a_time(self, n):
+        "How many of `n` runs are trained side by side"
+        return self.jobs or (1 if torch.cuda.is_available() else max(1, min(joblib.cpu_count(), n or 1)))
+
+    def __call__(self, specs, seeds, desc='runs', rows=None, so_far=None):
+        "(arm, seed) to row, filled as runs end; `so_far(row)` says what is known"
         rows = {} if rows is None else rows
-        keys = {(i,s): _run_key(sp.copy(seed=s), self.data) for s in seeds for i,(_,sp) in enumerate(specs)} # seed by seed: a run that is stopped early has whole seeds
+        keys = {(i,s): self.key(sp, s) for s in seeds for i,(_,sp) in enumerate(specs)} # seed by seed: a run that is stopped early has whole seeds
         rows.update({k: {**self.rows[v], 'arm':specs[k[0]][0]} for k,v in keys.items() if v in self.rows})
         todo = [o for o in keys if o not in rows]
-        jobs = self.jobs or (1 if torch.cuda.is_available() else max(1, min(joblib.cpu_count(), len(todo) or 1)))
-        with tqdm(total=len(keys), initial=len(rows), desc=desc, unit='run', disable=not self.progress) as bar:
-            for i,s,row in _results(specs, todo, jobs, self.engine):
+        epochs = lambda ks: sum(specs[i][1].n_epoch for i,_ in ks)
+        with tqdm(total=epochs(keys), initial=epochs(rows), desc=desc, unit='epoch', disable=not self.progress, bar_format='{desc} {percentage:3.0f}% {bar:10} {postfix}') as bar:
+            t0,done = time.time(),0
+            bar.set_postfix_str(f'{len(todo)} of {len(keys)} to train')
+            for i,s,row in _results(specs, todo, self.at_a_time(len(todo)), self.engine):
                 row.update(key=keys[i,s], data=self.data, versions=json.dumps(versions, sort_keys=True), commit=_commit())
                 if self.file is not None: append_row(self.file, row)
                 rows[i,s] = self.rows[row['key']] = row
-                bar.set_postfix_str(f"{row['arm']}, seed {s}: " + (f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60]), refresh=False)
-                bar.update()
+                done += specs[i][1].n_epoch
+                left = (time.time()-t0)/done*(epochs(keys)-epochs(rows))
+                bar.set_postfix_str(f"answer at {_oclock(left)}; {(so_far or _last_row)(row)}", refresh=False)
+                bar.update(specs[i][1].n_epoch)
         return rows
+
+def _last_row(row): return f"{row['arm']}, seed {row['seed']}: " + (f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60])
+
+def _try_first_step(specs):
+    "Build every arm up to its first step: a wrong argument is told before anything is trained"
+    for label,sp in specs:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            try: sp.train(_quiet_learner(sp).add_cb(_NoStep()))
+            except (ValueError,TypeError) as e: raise ValueError(f"{label}: {e}") from e
+
+class _NoStep(Callback):
+    order = -200
+    def before_batch(self): raise CancelFitException()
+    def before_validate(self): raise CancelValidException()
 
 def ablate(
     dls, # `DataLoaders` to train and measure on, or a function without arguments that builds them
     tricks, # Tricks as for `arms`, in the order to add them; or the name of a recipe or of a ladder, 'quick' or 'table4'
     base:Spec=None, # The run that tricks are added to; None: `base_spec(dls)`
-    mode:str='cumulative', # 'cumulative', 'leave_one_out', 'add_one' or 'grid'
-    n_epoch:int=None, # Epochs of every run; None: those of `base`
+    mode:str='cumulative', # 'bag', 'cumulative', 'leave_one_out', 'add_one' or 'grid', see `arms`
+    n_epoch:int=None, # Epochs of every run, in mode 'bag' of plain fastai; None: those of `base`
     seeds=3, # Number of seeds, or the seeds themselves; each arm is trained once with each
     out=None, # Folder for `runs.csv`, where finished runs are kept and found again; None: keep nothing on disk
     jobs:int=None, # Runs at a time; None: one per core, on a GPU one
@@ -459,27 +553,33 @@ def ablate(
     halving:bool=False, # For 'add_one' and 'grid': try all arms for a quarter and then a half of the epochs, and each time stop the worse half
     retry:bool=False, # Try runs again that failed before
     engine:str='processes', # 'processes' on this machine, or 'ray' for a cluster
+    further=(), # For mode 'bag': tricks to try beyond the bag
+    short:float=.4, # For mode 'bag': share of the epochs after which the short bag ends, above 0 and below 1
 )->'Ablation':
-    "Train every arm with every seed, and say which tricks help"
+    "Train every arm with every seed, and say which tricks help; a wrong argument is told before anything is trained"
     seeds = list(range(1, seeds+1)) if isinstance(seeds, int) else list(seeds)
     if not seeds: raise ValueError("`seeds` is 0: an arm must be trained at least once. A verdict needs at least 2, three are better.")
     if len(set(seeds))<len(seeds): raise ValueError(f"`seeds` has one seed twice: {seeds}. Equal seeds give equal runs.")
     if n_epoch is not None and n_epoch<1: raise ValueError(f"`n_epoch` is at least 1, got {n_epoch}.")
     if engine not in ('processes','ray'): raise ValueError(f"`engine` is 'processes' or 'ray', got {engine!r}.")
-    plan = arms(tricks, mode, grid)
+    plan = arms(tricks, mode, grid, further, short)
     if halving and mode not in ('add_one','grid'): raise ValueError(f"`halving` stops arms that stand alone (mode 'add_one' or 'grid'); in mode {mode!r} each arm is needed to judge another.")
     if out is not None: out = _writable(out)
     built = dls if isinstance(dls, DataLoaders) else dls()
     if not len(built.valid_ds): raise ValueError('The DataLoaders have no validation set: there is nothing to measure with.')
     base = base or base_spec(built)
     base = base.copy(dls=built, **({} if n_epoch is None else dict(n_epoch=n_epoch)))
-    specs = [(o.label, o.tricks.apply(base)) for o in plan]
-    run,halted = _Runner(data_key(built), out, jobs, engine, retry, progress),[]
+    run = _Runner(data_key(built), out, jobs, engine, retry, progress)
+    if mode=='bag': plan[1] = _in_equal_time(plan[1], base, run)
+    specs = [(o.label, o.spec(base)) for o in plan]
     res = Ablation(plan, specs, seeds, mode, built, {})
+    todo = run.missing(specs, seeds)
+    _try_first_step([specs[i] for i in sorted({i for i,_ in todo})])
+    if progress: print(_announcement(built, specs, todo, run))
     try:
         if halving: plan,res.halted = _halve(plan, base, seeds, run)
-        res.arms,res.specs = plan,[(o.label, o.tricks.apply(base)) for o in plan]
-        run(res.specs, seeds, rows=res.rows)
+        res.arms,res.specs = plan,[(o.label, o.spec(base)) for o in plan]
+        run(res.specs, seeds, rows=res.rows, so_far=res._bag_so_far if mode=='bag' else None)
     except KeyboardInterrupt:
         if not res.rows: raise
         print(f"Stopped: {len(res.rows)} of {len(res.specs)*len(seeds)} runs are done" + (f" and kept in {out/'runs.csv'}; the same call does the others." if out is not None else '.'))
@@ -487,6 +587,31 @@ def ablate(
     old = [o for o in res.rows.values() if o['status']=='failed']
     if old and not retry and progress: print(f"{len(old)} of {len(res.rows)} runs failed ({old[0]['arm']}, seed {old[0]['seed']}: {old[0]['reason']}). `retry=True` tries them again.")
     return res
+
+def _in_equal_time(arm, base, run):
+    "`arm` with as many epochs as fit into the time of `base`; once measured, the answer is kept beside the rows"
+    spec,file = arm.spec(base),None if run.out is None else run.out/'plan.json'
+    kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
+    key = f'{base.key()} {spec.key()} {run.data}'
+    if key not in kept:
+        threads = torch.get_num_threads()
+        if run.at_a_time(2)>1: torch.set_num_threads(1) # as the runs will have it
+        try: plain,mine = seconds_per_epoch(base, spec)
+        except Exception: plain = mine = 1. # a run that fails is a row, and says why
+        finally: torch.set_num_threads(threads)
+        kept[key] = dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
+        if file is not None: file.write_text(json.dumps(kept, indent=1))
+    return dataclasses.replace(arm, share=kept[key]['n_epoch']/base.n_epoch)
+
+def _announcement(dls, specs, todo, run):
+    "What will be trained on what, and how long it takes"
+    base,jobs,epochs = specs[0][1],run.at_a_time(len(todo)),sum(specs[i][1].n_epoch for i,_ in todo)
+    lines = [data_summary(dls), f"Network: {describe(base.arch)}, {describe(base.opt_func)}, `{base.fit}` at {base.lr:g}, on {dls.device}."]
+    if not todo: return '\n'.join([*lines, 'Every run is there already.'])
+    runs = f"To train: {len(todo)} runs, {epochs} epochs, {jobs} at a time"
+    try: secs = seconds_per_epoch(base, rounds=1)[0]*epochs/jobs
+    except Exception: secs = math.nan # a run that fails is a row, and says why
+    return '\n'.join([*lines, f"{runs}." if math.isnan(secs) else f"{runs}: about {in_words(1.2*secs)}, the answer at {_oclock(1.2*secs)}."])
 
 # %% ../nbs/41_ablation.ipynb #e28ee1e0
 def _halve(plan, base, seeds, run):
@@ -497,7 +622,7 @@ def _halve(plan, base, seeds, run):
         if len(plan)<=3 or n>=base.n_epoch: continue
         trial = [10**6*k+s for s in seeds[:2]] # other seeds than those of the final runs
         short = base.copy(n_epoch=n)
-        rows = run([(o.label, o.tricks.apply(short)) for o in plan], trial, f'{n} epochs')
+        rows = run([(o.label, o.spec(short)) for o in plan], trial, f'{n} epochs')
         acc = lambda i: np.mean([o['accuracy'] if (o:=rows[i,s])['status']=='ok' else -1 for s in trial])
         diffs = {i: 100*(acc(i)-acc(0)) for i in range(1, len(plan))}
         keep = sorted(sorted(diffs, key=lambda i: -diffs[i])[:(len(diffs)+1)//2])
@@ -508,12 +633,23 @@ def _halve(plan, base, seeds, run):
 # %% ../nbs/41_ablation.ipynb #73178db8
 def _writable(out):
     "Make the folder `out`, or say why it cannot be"
-    out = Path(out)
+    out = Path(out).expanduser()
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out): pass
     except OSError as e: raise ValueError(f"Cannot write to {out}: {e.strerror or e}. Give another folder.") from e
     return out
+
+def check_writable(
+    out, # A folder that is there, or that would be made
+):
+    "Raise a `ValueError` if nothing can be written to `out`; leaves nothing behind"
+    out = Path(out).expanduser()
+    new = [o for o in (out, *out.parents) if not o.exists()] # the deepest first
+    try: _writable(out)
+    finally:
+        for o in new:
+            with contextlib.suppress(OSError): o.rmdir()
 
 @functools.lru_cache
 def _commit():
@@ -528,7 +664,7 @@ class Ablation:
         arms:list, # What is compared, as `arms` gives it
         specs:list, # (label, `Spec`) of each arm
         seeds:list, # Seeds, whole numbers from 0
-        mode:str, # 'cumulative', 'leave_one_out', 'add_one' or 'grid'
+        mode:str, # One of `modes`
         dls:DataLoaders, # Data that all runs share
         rows:dict, # (index of the arm, seed) to the row of the run
     ):
@@ -592,22 +728,31 @@ def _repr_markdown_(self:Ablation):
     return '\n'.join('|' + '|'.join(map(str,o)) + '|' for o in [head, ['---']*len(head), *rows]) + f'\n\n{self._small_print()}'
 
 @patch
+def _epochs(self:Ablation):
+    ns = sorted({sp.n_epoch for _,sp in self.specs})
+    return f'{ns[0]} epochs' if len(ns)==1 else f'{ns[0]} to {ns[-1]} epochs'
+
+@patch
 def _small_print(self:Ablation):
     k = sum(o.ref is not None for o in self.arms)
-    ref = {'cumulative':'the step before', 'leave_one_out':'the full bag', 'add_one':'the baseline', 'grid':'the baseline'}[self.mode]
-    return (f"Difference to {ref}, paired by seed and picture; intervals cover other seeds and other pictures, all {k} together at 95 %; the spread between seeds is that of all comparisons where they agree. {len(self.seeds)} seeds, {self.specs[0][1].n_epoch} epochs, "
-            f"{len(self.dls.train_ds)} pictures to train on, {len(self.dls.valid_ds)} to measure with. Seconds: training only, median epoch, one thread per run if several run at a time. Peak MB: of the process on a CPU, of the tensors on a GPU. GFLOP: a training step, per picture." + (f' {self.missing} runs are missing.' if self.missing else ''))
+    ref = dict(bag='plain fastai, for single tricks to the short bag', cumulative='the step before', leave_one_out='the full bag', add_one='the baseline', grid='the baseline')[self.mode]
+    return (f"Difference to {ref}, paired by seed and picture; intervals cover other seeds and other pictures, all {k} together at 95 %; the spread between seeds is that of all comparisons where they agree. {len(self.seeds)} seeds, {self._epochs()}, "
+            f"{len(self.dls.train_ds)} pictures to train on, {len(self.dls.valid_ds)} to measure with. Seconds: training only, median epoch, one thread per run if several run at a time. Cost: time of the whole training over that of the first row. Peak MB: of the process on a CPU, of the tensors on a GPU. GFLOP: a training step, per picture." + (f' {self.missing} runs are missing.' if self.missing else ''))
 
 # %% ../nbs/41_ablation.ipynb #05d0d78d
 @patch
 def answers(self:Ablation)->list: # A sentence for each comparison
     "What the ablation says about each trick"
-    res,n = [],self.specs[0][1].n_epoch
-    for (_,o),a in zip(self.table().iterrows(), self.arms):
+    res = []
+    for (_,o),a,(_,sp) in zip(self.table().iterrows(), self.arms, self.specs):
+        n = sp.n_epoch
         if a.ref is None: continue
         if pd.isna(o['diff']): res.append(f"`{a.name}`: no finished pair of runs" + (f", {o.failed} failed ({self._why(a)})" if o.failed else '') + '.'); continue
         rng = f"{a.sign*o['diff']:+.1f} points [{min(a.sign*o.lo, a.sign*o.hi):+.1f}, {max(a.sign*o.lo, a.sign*o.hi):+.1f}]"
-        cost = '' if a.ref is None else f", at {self._cost(a):.2f} times the time"
+        cost = f", at {self._cost(a):.2f} times the time"
+        if a.name in ('bag, short','plain fastai, short'):
+            res.append(f"`{a.name.removesuffix(', short')}` in {n} epochs, {self._cost(a):.2f} of the time: {rng} against plain fastai.")
+            continue
         if o.verdict in ('helps','hurts'): res.append(f"`{a.name}` {o.verdict}: {rng}{cost}.")
         elif o.verdict=='one seed': res.append(f"`{a.name}`: {rng} with one seed, which allows no verdict.")
         else: res.append(f"`{a.name}`: no evidence at {n} epochs, {rng}{cost}. These runs could have told {o.could_see:.1f} points from nothing.")
@@ -624,15 +769,37 @@ def _cost(self:Ablation,
     a, # An arm
     j=None, # Index of the arm to compare with; None: the one it is compared with
 ):
-    "Seconds per epoch with the trick over those without it: median of the ratios of runs with equal seeds"
-    i = self.arms.index(a)
-    x,y = self._ok(i),self._ok(a.ref if j is None else j)
-    r = [x[s]['seconds']/y[s]['seconds'] for s in x if s in y]
+    "Seconds of training with the trick over those without it: median of the ratios of runs with equal seeds"
+    i,k = self.arms.index(a),a.ref if j is None else j
+    x,y = self._ok(i),self._ok(k)
+    epochs = self.specs[i][1].n_epoch/self.specs[k][1].n_epoch
+    r = [epochs*x[s]['seconds']/y[s]['seconds'] for s in x if s in y]
     return np.nan if not r else float(np.median(r)) if a.sign>0 or j is not None else 1/float(np.median(r))
 
 @patch
+def headline(self:Ablation)->str: # Of mode 'bag'; '' in the other modes
+    "What the bag is worth in plain fastai's time, and in what share of it the bag gets as far"
+    if self.mode!='bag': return ''
+    effects = self.effects()
+    if 1 not in effects: return 'bag: no finished pair of runs'
+    rng = lambda i: f"{effects[i][0].mean:+.1f} points [{effects[i][0].lo:+.1f}, {effects[i][0].hi:+.1f}]"
+    time = lambda i: f"{self._cost(self.arms[i]):.2f}".lstrip('0')
+    when = 'equal time' if self._cost(self.arms[1])<=1.1 else f'{time(1)} times the time'
+    one = ' with one seed' if len(effects[1][1])<2 else ''
+    short = '' if 2 not in effects else f"; plain fastai's accuracy in {time(2)} of its time" if effects[2][0].mean>=0 else f"; {rng(2)} in {time(2)} of its time"
+    return f'bag: {rng(1)} at {when}{one}{short}'
+
+@patch
+def _bag_so_far(self:Ablation, row):
+    "What the finished runs say about the bag, in a few words"
+    d = self._diff(1, 0)
+    if d is None: return f"so far {len(self.rows)} runs"
+    return f"so far bag {d.mean():+.1f} points ({len(d)} seed{'s'*(len(d)>1)})"
+
+@patch
 def plot(self:Ablation, ax=None):
-    "Draw the differences with their intervals, a dot for each seed, zero in grey"
+    "Draw the differences with their intervals, a dot for each seed, zero in grey; in mode 'bag' also how plain fastai and the bag got there"
+    if self.mode=='bag' and ax is None: return self._plot_bag()
     rows = []
     for i,(e,dots) in self.effects().items():
         a = self.arms[i]
@@ -644,15 +811,11 @@ def plot(self:Ablation, ax=None):
 # %% ../nbs/41_ablation.ipynb #a3e80bd6
 @patch
 def curves(self:Ablation, ax=None):
-    "Draw the accuracy after each epoch, a line for each arm, a band from the lowest to the highest seed"
+    "Draw the accuracy on the way, a line for each arm, a band from the lowest to the highest seed"
     lines,bands = {},[]
-    for i,a in enumerate(self.arms):
-        ys = [[100*float(v) for v in str(o['curve']).split()] for o in self._ok(i).values() if o['curve']==o['curve'] and o['curve']!='']
-        if not ys: continue
-        n = min(map(len, ys))
-        ys,x = np.array([o[:n] for o in ys]),list(range(1, n+1))
-        lines[a.label] = (x, ys.mean(0).tolist())
-        bands.append((a, x, ys.min(0), ys.max(0)))
+    for i,x,ys in _paths(self, range(len(self.arms))):
+        lines[self.arms[i].label] = (x, ys.mean(0).tolist())
+        bands.append((self.arms[i], x, ys.min(0), ys.max(0)))
     if not lines: raise ValueError('No run has a curve: the rows are of an older version, or every run failed.')
     colors = {a.label: grey if a.ref is None else trick_color(a.label if self.mode=='grid' else a.name) for a in self.arms}
     best = max(lines, key=lambda o: lines[o][1][-1])
@@ -660,6 +823,43 @@ def curves(self:Ablation, ax=None):
     for a,x,lo,hi in bands: ax.fill_between(x, lo, hi, color=colors[a.label], alpha=.12, lw=0) # first, so that names at the ends know the range
     show_lines(lines, f'Highest at the end: {best}', 'epoch', 'accuracy, %', colors, ax=ax)
     ax.xaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+def _paths(self, arms):
+    "For each of `arms` with a curve: index, epochs that were glanced at, accuracy in % of shape (seeds, glances)"
+    for i in arms:
+        ys = [[100*float(v) for v in str(o['curve']).split()] for o in self._ok(i).values() if o['curve']==o['curve'] and o['curve']!='']
+        if not ys: continue
+        n,k = self.specs[i][1].n_epoch,min(map(len, ys))
+        x = _glanced(n)
+        yield i,(x if len(x)==k else list(range(1, k+1))),np.array([o[:k] for o in ys])
+
+@patch
+def _plot_bag(self:Ablation):
+    "Left: accuracy over time of plain fastai and of the bag, long and short. Right: what each trick adds to the short bag"
+    effects = self.effects()
+    fig,(ax,ax2) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(1,1.1), layout='constrained')
+    colors,secs,labels = (grey,trick_color('bag'),trick_color('bag'),grey),lambda i: np.median([o['seconds'] for o in self._ok(i).values()]),{}
+    for i,x,ys in _paths(self, range(4)):
+        if not self._ok(0): break
+        x = np.array(x)*secs(i)/(secs(0)*self.specs[0][1].n_epoch)
+        end = two_way(100*self._hits(i, list(self._ok(i))).astype(float))
+        ax.plot(x, [*ys.mean(0)[:-1], end.mean], color=colors[i], lw=1.8, ls='-' if i<2 else ':') # the last glance gives way to the whole validation set
+        ax.fill_between(x, ys.min(0), ys.max(0), color=colors[i], alpha=.12, lw=0)
+        ax.plot(x[-1], end.mean, 'o', color=colors[i], ms=6)
+        labels[i] = (x[-1], end.mean, f"{self.arms[i].label} {end.mean:.1f} %")
+    if labels:
+        top = max(y for _,y,_ in labels.values())
+        ax.set_ylim(top-14, top+3)
+    for i,(x,y,txt) in labels.items(): ax.annotate(txt, (x, y), xytext=(0,8 if i in (1,2) else -15), textcoords='offset points', ha='right' if i<2 else 'center', color=colors[i], fontsize=9)
+    show_lines({}, self.headline().split(';')[0], "time, as a share of plain fastai's", 'accuracy, %', ax=ax)
+    rows = []
+    for i,(e,dots) in effects.items():
+        a = self.arms[i]
+        if a.ref!=2: continue
+        lo,hi = sorted((a.sign*e.lo, a.sign*e.hi))
+        rows.append(dict(label=a.name, color=trick_color(a.name), diff=a.sign*e.mean, lo=lo, hi=hi, dots=a.sign*dots, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed'))
+    show_effects(rows, 'What each adds to the short bag', 'accuracy with it minus without it, % points', ax=ax2)
     return ax
 
 # %% ../nbs/41_ablation.ipynb #eef2960b
@@ -674,11 +874,11 @@ def report(self:Ablation,
     env = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(assets))
     head,rows = _cells(self.table())
     base = self.specs[0][1]
-    facts = dict(data=data or describe(self.dls), classes=', '.join(map(str, getattr(self.dls, 'vocab', None) or [])), mode=self.mode, epochs=base.n_epoch, seeds=', '.join(map(str, self.seeds)),
+    facts = dict(data=data or describe(self.dls), classes=', '.join(map(str, getattr(self.dls, 'vocab', None) or [])), mode=self.mode, epochs=self._epochs(), seeds=', '.join(map(str, self.seeds)),
                  device=', '.join(sorted({o['device'] for o in self.rows.values() if o['device']})), versions=', '.join(f'{k} {v}' for k,v in versions.items()), commit=_commit() or '')
-    html = env.get_template('report.html').render(answers=self.answers(), head=head, rows=rows, note=self._small_print(), svg=fig_svg(self.plot().figure), facts={k:v for k,v in facts.items() if v not in ('',None)},
-        base=base._rows(), steps=[(a.label, a.tricks.apply(base).diff(self.arms[a.ref].tricks.apply(base))) for a in self.arms if a.ref is not None], runs=[(o['arm'], o['seed'], o['status'], o['accuracy'], o['seconds'], o['reason']) for o in self.runs.to_dict('records')], repeat=repeat,
-        titles=dict(cumulative='Each trick added to the ones before', leave_one_out='Each trick left out of the full bag', add_one='Each trick alone', grid='Values of one trick')[self.mode],
+    html = env.get_template('report.html').render(headline=self.headline(), answers=self.answers(), head=head, rows=rows, note=self._small_print(), svg=fig_svg(self.plot().figure), facts={k:v for k,v in facts.items() if v not in ('',None)},
+        base=base._rows(), steps=[(a.label, a.spec(base).diff(self.arms[a.ref].spec(base))) for a in self.arms if a.ref is not None], runs=[(o['arm'], o['seed'], o['status'], o['accuracy'], o['seconds'], o['reason']) for o in self.runs.to_dict('records')], repeat=repeat,
+        titles=dict(bag='The whole bag, and what each of its tricks adds', cumulative='Each trick added to the ones before', leave_one_out='Each trick left out of the full bag', add_one='Each trick alone', grid='Values of one trick')[self.mode],
         curves=fig_svg(self.curves().figure) if any(o['curve']==o['curve'] and o['curve'] for o in self.rows.values() if o['status']=='ok') else '')
     path = Path(path)
     tmp = path.with_suffix('.tmp')

@@ -8,20 +8,23 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/cli.html.md"""
 __all__ = ['parser', 'main']
 
 # %% ../nbs/42_cli.ipynb #c2e28e6a
-import argparse, ast, contextlib, difflib, io, json, os, shlex, signal, sys, warnings
+import argparse, ast, contextlib, difflib, io, json, os, shlex, signal, sys, textwrap, warnings
 from pathlib import Path
 
 # %% ../nbs/42_cli.ipynb #2aa3211e
 _about = "Every trick of 'Bag of Tricks for Image Classification with CNNs' for any fastai Learner, and an ablation that tells which ones pay on your pictures."
 
-_ablate_help = f"""Train a baseline and then, one by one, with more tricks, each with several seeds, and say which tricks help.
+_ablate_help = """Train plain fastai and a bag of tricks, each with several seeds: what is the bag worth in the same time, in what
+share of the time does it get as far, and which tricks carry that? Or, with --tricks, a baseline and then your tricks,
+one by one.
 
 Writes runs.csv (a row for every run), plot.png and report.html to the folder --out. Stop it when you like: the same
 command goes on with the runs that are missing.
 
 examples:
-  fastai-tricks ablate                                        the pictures that come with the package
-  fastai-tricks ablate --data pictures --size 96              a folder with a subfolder for each class
+  fastai-tricks ablate                                        the images that come with the package
+  fastai-tricks ablate --data ~/pictures --size 96            a folder with a subfolder for each class
+  fastai-tricks ablate --mode bag --tricks nag mixup --further zero_gamma
   fastai-tricks ablate --data IMAGENETTE_160 --epochs 20      a dataset of fastai's, fetched on first use
   fastai-tricks ablate --tricks label_smoothing mixup --mode add_one --seeds 5
   fastai-tricks ablate --tricks table4                        the paper's Table 4: a larger batch, and what mends it
@@ -68,12 +71,15 @@ def parser()->argparse.ArgumentParser:
     r.add_argument('out', help='folder that `fastai-tricks train --out` wrote')
     a = sub.add_parser('ablate', help='find out which tricks help on your pictures', description=_ablate_help, **kw)
     a.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, or a name in fastai's URLs (default: %(default)s)")
-    a.add_argument('--tricks', nargs='+', default=['quick'], metavar='NAME', help="tricks in the order to add them, with arguments if you like: 'mixup(alpha=0.4)'; or a recipe; or a ladder: 'quick' (nag, warmup_cosine, resnet_d, label_smoothing, mixup) or 'table4', the paper's Table 4 (default: quick)")
-    a.add_argument('--mode', default='cumulative', choices=['cumulative','leave_one_out','add_one','grid'], help='each trick on top of those before, the full bag without each, each alone, or one trick with several values (default: %(default)s)')
+    a.add_argument('--tricks', nargs='+', default=None, metavar='NAME', help="tricks in the order to add them, with arguments if you like: 'mixup(alpha=0.4)'; or a recipe; or a ladder: 'first', 'quick' (nag, warmup_cosine, resnet_d, label_smoothing, mixup) or 'table4', the paper's Table 4 (default: first)")
+    a.add_argument('--mode', default=None, choices=['bag','cumulative','leave_one_out','add_one','grid'], help='the whole bag against plain fastai in the same time and in less, and what each trick adds; each trick on top of those before; the full bag without each; each alone; or one trick with several values (default: bag; with --tricks cumulative)')
+    a.add_argument('--further', nargs='+', default=None, metavar='NAME', help='for --mode bag: tricks to try beyond the bag (default: with the bag of the first command resnet_d and zero_gamma)')
+    a.add_argument('--short', type=float, default=.4, help='for --mode bag: the share of the epochs after which the short bag ends (default: %(default)s)')
     a.add_argument('--grid', nargs='+', default=None, metavar='NAME=V,V', help='for --mode grid: values of an argument of the trick, as alpha=0.1,0.4')
     a.add_argument('--halving', action='store_true', help='for the modes add_one and grid: stop the worse half after a quarter and after half of the epochs')
     a.add_argument('--seeds', type=int, default=3, help='trainings of each arm (default: %(default)s)')
-    a.add_argument('--epochs', type=int, default=None, help='epochs of each training (default: 3 on the embedded pictures, else 5)')
+    a.add_argument('--epochs', type=int, default=None, help='epochs of each training, in mode bag of plain fastai (default: 30 in mode bag on the embedded images, where 1,000 are trained on, else 3; in a folder 10 in mode bag, else 5)')
+    a.add_argument('--lr', type=float, default=None, help="peak learning rate of plain fastai's Adam (default: 0.01 in mode bag on the embedded images, the best of those tried; else 0.003)")
     a.add_argument('--size', type=int, default=None, help='height and width of the pictures of a folder, in pixels (default: 64)')
     a.add_argument('--bs', type=int, default=64, help='pictures in a batch (default: %(default)s)')
     a.add_argument('--jobs', type=int, default=None, help='trainings at a time (default: one per core, on a GPU one)')
@@ -83,17 +89,28 @@ def parser()->argparse.ArgumentParser:
     return p
 
 # %% ../nbs/42_cli.ipynb #b8673468
+def _entry(name, *lines, width=80, indent=18):
+    "`name`, and beside it each of `lines`, wrapped to `width` characters"
+    wrap = lambda o: textwrap.wrap(o, width-indent-1, break_long_words=False)
+    text = [l for o in lines if o for l in wrap(o)] or ['']
+    if len(name)>=indent: return '\n'.join([name, *(' '*indent+l for l in text)])
+    return '\n'.join([f'{name:{indent}}{text[0]}', *(' '*indent+l for l in text[1:])])
+
 def _list(args):
     from fastai_tricks.all import recipes, tricks
-    print(tricks, recipes(), sep='\n\n')
+    print('TRICKS, each with its source\n')
+    for t in tricks.values(): print(_entry(t.name, t.doc, t.where and f'({t.where})'))
+    print('\nRECIPES\n')
+    for r in recipes().values(): print(_entry(r.name, r.doc, r.source and f'({r.source})', r.authors and f'its authors: {r.authors}'))
+    print('\n`fastai-tricks show NAME` shows one.')
 
 def _show(args):
     from fastai_tricks.all import recipe, recipes, tricks
     if args.name not in tricks and (args.name in recipes() or args.name.endswith('.toml')): return print(recipe(args.name))
     if args.name not in tricks and len(difflib.get_close_matches(args.name, recipes(), 1, .75)): recipe(args.name) # which says what is near
     t = tricks[args.name]
-    print(f'{t!r}: {t.doc}\n')
-    for k,v in t.card(): print(f'{k:10} {v}')
+    print(textwrap.fill(f'{t!r}: {t.doc}', 80) + '\n')
+    for k,v in t.card(): print(_entry(k, v, indent=11))
 
 def _rank(): return int(os.environ.get('RANK', 0))
 
@@ -101,11 +118,12 @@ def _check(args, *names):
     for o in names:
         if getattr(args, o) is not None and getattr(args, o)<1: raise ValueError(f"--{o} is at least 1, got {getattr(args, o)}.")
 
-def _dls(args, bs, size, seed=None):
+def _dls(args, bs, size, seed=None, few=False):
+    "The data that `args` names; of the embedded images a thousand to train on if `few`"
     from fastai_tricks.all import named_dls
     if args.data!='embedded': return named_dls(args.data, bs=bs, size=args.size or size, seed=seed)
     if args.size is not None: raise ValueError("--size is for folders: the embedded pictures are 28 pixels wide.")
-    return named_dls('embedded', bs=bs, seed=seed)
+    return named_dls('embedded', bs=bs, seed=seed, **(dict(n_train=1000) if few else {}))
 
 def _grid(given):
     "`['alpha=.1,.4']` as `{'alpha': [.1,.4]}`"
@@ -117,22 +135,38 @@ def _grid(given):
         if not eq or not vs: raise ValueError(f"--grid takes NAME=VALUE,VALUE, as alpha=0.1,0.4; got {o!r}.")
     return res or None
 
+def _plan(args):
+    "What `--tricks`, `--mode`, `--further`, `--epochs` and `--lr` mean where they were not given"
+    embedded = args.data=='embedded'
+    mode = args.mode or ('cumulative' if args.tricks else 'bag')
+    further = args.further or (['further'] if mode=='bag' and not args.tricks else [])
+    first = dict(n_epoch=30, lr=1e-2) if embedded else dict(n_epoch=10, lr=3e-3)
+    usual = first if mode=='bag' else dict(n_epoch=3 if embedded else 5, lr=3e-3)
+    return args.tricks or ['first'],mode,further,args.epochs or usual['n_epoch'],args.lr or usual['lr']
+
 def _ablate(args):
     import matplotlib
     matplotlib.use('Agg')
-    from fastai_tricks.all import ablate, arms
+    from fastai_tricks.all import ablate, arms, base_spec, check_writable
     grid = _grid(args.grid)
-    arms(args.tricks, args.mode, grid) # a misspelt name is told before any data are read
+    names,mode,further,n_epoch,lr = _plan(args)
+    arms(names, mode, grid, further, args.short) # a misspelt name is told before any data are read
     if args.seeds<1: raise ValueError(f"--seeds is at least 1, got {args.seeds}. A verdict needs at least 2, three are better.")
+    if lr<=0: raise ValueError(f"--lr is above 0, got {lr}.")
     _check(args, 'epochs', 'size', 'bs', 'jobs')
+    check_writable(args.out)
     embedded = args.data=='embedded'
-    res = ablate(_dls(args, args.bs, 64), args.tricks, mode=args.mode, grid=grid, n_epoch=args.epochs or (3 if embedded else 5), seeds=args.seeds, out=args.out, jobs=args.jobs, halving=args.halving, retry=args.retry, engine=args.engine)
-    out = Path(args.out)
+    dls = _dls(args, args.bs, 64, few=mode=='bag')
+    res = ablate(dls, names, base=base_spec(dls).copy(lr=lr), mode=mode, grid=grid, n_epoch=n_epoch, seeds=args.seeds, out=args.out, jobs=args.jobs,
+                 halving=args.halving, retry=args.retry, engine=args.engine, further=further, short=args.short)
+    out = Path(args.out).expanduser()
     name = 'the embedded Fashion-MNIST sample' if embedded else str(args.data)
     if not res.runs.status.eq('ok').any(): raise RuntimeError(f"no run ended well: {res.runs.reason.iloc[0] if len(res.runs) else 'none was finished'}. The rows are in {out/'runs.csv'}.")
     res.plot().figure.savefig(out/'plot.png', dpi=130, bbox_inches='tight')
     res.report(out/'report.html', data=name, repeat=shlex.join(['fastai-tricks', *args.argv]))
-    print('\n' + '\n'.join(o.replace('`','') for o in res.answers()) + f'\n\n{res!r}\n\nWritten: {out}/report.html, {out}/plot.png, {out}/runs.csv')
+    said = [o.replace('`','') for o in res.answers()]
+    print(f"\n{res!r}\n\n" + '\n'.join(said) + f"\n\nWritten: {out}/report.html, {out}/plot.png, {out}/runs.csv")
+    if res.headline(): print(f'\n{res.headline()}')
     return 130 if res.stopped else 0
 
 # %% ../nbs/42_cli.ipynb #84b7fa0c
@@ -140,15 +174,16 @@ _same_run = 'recipe data arch epochs size bs seed'.split()
 
 def _train(args):
     from fastai.callback.progress import ProgressCallback
-    from fastai_tricks.all import Checkpoint, DataWait, LostProcess, data_key, first_process_first, recipe, seed_everything
+    from fastai_tricks.all import Checkpoint, DataWait, LostProcess, check_writable, data_key, first_process_first, recipe, seed_everything
     from fastai_tricks.ablation import versions
     from fastai_tricks.resume import _files
     _check(args, 'epochs', 'size', 'bs')
-    r,out = recipe(args.recipe),Path(args.out).resolve()
+    r,out = recipe(args.recipe),Path(args.out).expanduser().resolve()
+    if not _rank(): check_writable(out)
     keep = Checkpoint(out/'checkpoints', every=args.every)
     now = {o:getattr(args, o) for o in _same_run}
     lead,world = not _rank(),int(os.environ.get('WORLD_SIZE', 1))
-    now['data'] = args.data if args.data=='embedded' or not Path(args.data).exists() else str(Path(args.data).resolve())
+    now['data'] = args.data if args.data=='embedded' or not Path(args.data).expanduser().exists() else str(Path(args.data).expanduser().resolve())
     was = json.loads((out/'run.json').read_text())['args'] if (out/'run.json').exists() else now
     odd = [f'--{o} {was[o]}, now {now[o]}' for o in _same_run if was[o]!=now[o]]
     if was.get('processes', 1)!=world and (out/'run.json').exists(): raise ValueError(f"{out} holds a training that was begun with {was.get('processes', 1)} processes, and here are {world}. Start as many, or give another --out.")
@@ -157,6 +192,7 @@ def _train(args):
     seed_everything(args.seed)
     with first_process_first(): dls = _dls(args, args.bs or 64, r.size or 64, args.seed)
     spec = r.spec(dls, args.arch, args.epochs, args.seed, verbose=True)
+    if lead: print(_announcement(spec, dls, world, begun), flush=True)
     learn = spec.learner().add_cbs([keep, DataWait()])
     if not sys.stdout.isatty(): # a bar in a file is noise
         learn.remove_cb(ProgressCallback)
@@ -191,8 +227,17 @@ def _train(args):
         learn.export(out/'model.pkl')
         print(f'\nWritten: {args.out}/model.pkl, {args.out}/history.csv, {args.out}/run.json')
 
+def _announcement(spec, dls, world, begun):
+    "What will be trained on what, and how long that takes"
+    from fastai_tricks.all import data_summary, describe, in_words, seconds_per_epoch
+    lines = [data_summary(dls), f"Network: {describe(spec.arch)}, {describe(spec.opt_func)}, `{spec.fit}`, {spec.n_epoch} epochs, on {dls.device}."]
+    if world==1 and not begun:
+        secs = spec.n_epoch*seconds_per_epoch(spec, rounds=1, steps=3)[0]
+        if secs==secs: lines.append(f'This takes about {in_words(1.1*secs)}, and the time to look at the validation set after each epoch.')
+    return '\n'.join(lines)
+
 def _resume(args):
-    f = Path(args.out)/'run.json'
+    f = Path(args.out).expanduser()/'run.json'
     if not f.exists(): raise ValueError(f"{args.out} holds no training: there is no {f}. Begin one by `fastai-tricks train --out {args.out}`.")
     vars(args).update(json.loads(f.read_text())['args'])
     return _train(args)
@@ -211,7 +256,12 @@ def main(
     try:
         if 'RANK' in os.environ and args.command=='ablate': raise ValueError("`ablate` starts processes of its own, see --jobs. Run it without torchrun.")
         with contextlib.redirect_stdout(io.StringIO()) if _rank() else contextlib.nullcontext(): # process 0 speaks for all
-            return {'list':_list, 'show':_show, 'train':_train, 'resume':_resume, 'ablate':_ablate}[args.command](args) or 0
+            code = {'list':_list, 'show':_show, 'train':_train, 'resume':_resume, 'ablate':_ablate}[args.command](args) or 0
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError: # `fastai-tricks list | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # what is left in the buffer
+        return 0
     except KeyboardInterrupt: code,msg = 130,'stopped before anything was done'
     except ValueError as e: code,msg = 2,e
     except (RuntimeError, OSError) as e: code,msg = 1,e

@@ -53,6 +53,7 @@ def paste(
 # %% ../nbs/32_cutmix.ipynb #c919e84a
 class CutMix(Mixer):
     "Paste a box of a partner into each picture, labels by the area that each shows, masks pasted too (Yun et al. 2019)"
+    role = 'cutmix'
     def __init__(self,
         alpha:float=1., # λ ~ Beta(alpha, alpha), above 0; the paper's 1: any share is as likely
         lam:str='batch', # 'batch': one box for all items, exact for every loss; 'sample': one for each, for losses that can be had item by item
@@ -90,6 +91,7 @@ class CutMix(Mixer):
 # %% ../nbs/32_cutmix.ipynb #f20edffc
 class MixSwitch(Mixer):
     "Draw one of two mixers for each batch"
+    role = 'switch'
     def __init__(self,
         first:Mixer=None, # A mixer; None: `MixUp(.2)`
         second:Mixer=None, # Another; None: `CutMix(1.)`
@@ -103,7 +105,7 @@ class MixSwitch(Mixer):
         self._pair = [MixUp() if first is None else first, CutMix() if second is None else second]
         if not 0<=share<=1: raise ValueError(f"`share` is the share of batches for the second mixer, in [0,1], got {share}.")
         for o in self._pair:
-            if not isinstance(o, Mixer) or isinstance(o, MixSwitch): raise ValueError(f"`MixSwitch` draws between two mixers, `MixUp(...)` or `CutMix(...)`, got {o!r}.")
+            if not has_role(o, 'mixer') or has_role(o, 'switch'): raise ValueError(f"`MixSwitch` draws between two mixers, `MixUp(...)` or `CutMix(...)`, got {o!r}.")
             if (o.p,o.start,o.stop)!=(1.,0.,1.): raise ValueError(f"`{o!r}` is drawn by the switch, so `p`, `start` and `stop` belong to it: `MixSwitch({type(o).__name__}(...), ..., p={o.p:g}, start={o.start:g}, stop={o.stop:g})`.")
         self._now = None
 
@@ -114,7 +116,7 @@ class MixSwitch(Mixer):
 
     def before_fit(self):
         super().before_fit()
-        self._cuts = any(isinstance(o, CutMix) for o in self._pair)
+        self._cuts = any(has_role(o, 'cutmix') for o in self._pair)
 
     def _make(self):
         if self._cuts and self.share and _Loss(self.learn.loss_func).kind=='regression' and not all(o.ndim>=3 and o.shape[-2:]==self.learn.xb[0].shape[-2:] for o in self.learn.yb):

@@ -6,7 +6,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/data.html.md"""
 
 # %% auto #0
 __all__ = ['assets', 'classes', 'tiny_arrays', 'MemoryDL', 'in_memory', 'tiny_dls', 'folder_dls', 'BatchErasing',
-           'BatchResizedCrop', 'DataWait', 'named_dls', 'data_key']
+           'BatchResizedCrop', 'DataWait', 'named_dls', 'data_key', 'data_summary']
 
 # %% ../nbs/01_data.ipynb #d36ecb88
 import difflib, hashlib, json, math, os, pickle, psutil, time, zlib
@@ -160,6 +160,7 @@ def tiny_dls(
     block = DataBlock((ImageBlock(PILImageBW), CategoryBlock(classes, sort=False)), getters=[ItemGetter(0),ItemGetter(1)],
                       splitter=IndexSplitter(range(n_train, n_train+n_valid)), batch_tfms=[Normalize.from_stats([.286], [.353]), *L(batch_tfms)])
     dls = in_memory(block.dataloaders(items, bs=bs, num_workers=0, device=device))
+    dls.held_out = "other images of the sample"
     if seed is not None: seed_everything(seed, dls)
     return dls
 
@@ -178,7 +179,7 @@ def folder_dls(
     device=None, # Where batches go; None: fastai's default device
 )->DataLoaders:
     "The pictures below `path`, classes by folder name"
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists(): raise ValueError(f"There is no folder {path}.")
     if not path.is_dir(): raise ValueError(f"{path} is a file; `path` is a folder with a subfolder for each class.")
     train = path/'train' if (path/'train').is_dir() else path/'training'
@@ -200,6 +201,7 @@ def folder_dls(
     else:
         for o in items: _verify(o)
         dls = block.dataloaders(items, bs=bs, device=device)
+    dls.held_out = f'the folder `{held.name}`' if held else f'{valid_pct:.0%} of each class, chosen by file name'
     if seed is not None: seed_everything(seed, dls)
     return dls
 
@@ -365,11 +367,11 @@ def named_dls(
     data='embedded', # 'embedded', a folder, or the name of a dataset in fastai's `URLs`, such as 'IMAGENETTE_160'
     **kwargs, # Passed to `tiny_dls` or `folder_dls`
 )->DataLoaders:
-    "DataLoaders for `data`"
+    "DataLoaders for `data`, in which `~` is your home; `dls.held_out` says where the validation set comes from"
     if str(data)=='embedded': return tiny_dls(**kwargs)
     urls = {k:v for k,v in vars(URLs).items() if isinstance(v, str) and v.startswith('http') and v.endswith('gz')}
     name = str(data).removeprefix('URLs.')
-    if Path(data).exists(): return folder_dls(data, **kwargs)
+    if Path(data).expanduser().exists(): return folder_dls(data, **kwargs)
     if name in urls: return folder_dls(untar_data(urls[name]), **kwargs)
     near = difflib.get_close_matches(name.upper(), urls, 3)
     raise ValueError(f"No data `{data}`: it is no folder, and fastai's `URLs` has no such name." + (f" Near: {', '.join(near)}." if near else " Give a folder, or `embedded`."))
@@ -385,3 +387,14 @@ def data_key(
         else: c += [str(getattr(dl.dataset, 'items', len(dl.dataset)))]
         c.append(','.join(type(o).__name__ for o in getattr(dl.after_batch, 'fs', ())))
     return hashlib.sha256('\n'.join(c).encode()).hexdigest()[:8]
+
+# %% ../nbs/01_data.ipynb #14491b93
+def data_summary(
+    dls:DataLoaders, # Any that have a training and a validation set
+)->str: # One line
+    "How many classes and images there are, and where the validation set comes from"
+    vocab = getattr(dls, 'vocab', None) or []
+    names = ', '.join(map(str, vocab[:3])) + (', ...' if len(vocab)>3 else '')
+    classes = f"{getattr(dls, 'c', len(vocab))} classes" + (f' ({names})' if names else '')
+    held = getattr(dls, 'held_out', '')
+    return f"Data: {classes}, {len(dls.train_ds):,} images to train on, {len(dls.valid_ds):,} to measure with" + (f": {held}." if held else '.')

@@ -508,20 +508,20 @@ class MeanAP(Metric):
     def name(self): return 'mAP@.5' if self.kind=='voc' else 'mAP'
 
 # %% ../nbs/50_detection.ipynb #2452c4c8
-_refused = dict(LabelSmoothing="smooths the one label of a picture. Pass `detection_learner(..., smooth=.1)`, which smooths the class of each box",
-                MixUp="blends the labels of two pictures, and boxes cannot be blended. Take `BoxMixUp`, which keeps the boxes of both",
-                CutMix="pastes a part of one picture into another with its share of the label; what of the boxes under the patch? Take `BoxMixUp`",
-                MixSwitch="mixes labels, and boxes cannot be mixed. Take `BoxMixUp`",
-                Distill="compares the class scores of two networks for a whole picture; two detectors do not propose the same boxes. Distil the backbone before it goes into the detector")
+_refused = dict(smoothing="smooths the one label of a picture. Pass `detection_learner(..., smooth=.1)`, which smooths the class of each box",
+                mixup="blends the labels of two pictures, and boxes cannot be blended. Take `BoxMixUp`, which keeps the boxes of both",
+                cutmix="pastes a part of one picture into another with its share of the label; what of the boxes under the patch? Take `BoxMixUp`",
+                switch="mixes labels, and boxes cannot be mixed. Take `BoxMixUp`",
+                distillation="compares the class scores of two networks for a whole picture; two detectors do not propose the same boxes. Distil the backbone before it goes into the detector")
 
 class BoxRules(Callback):
     "Refuse tricks that do not work on boxes, before they start"
     order = -20
     def _check(self):
         for o in self.learn.cbs:
-            if isinstance(o, (TargetCallback,MixHandler)):
-                nm = next((c.__name__ for c in type(o).__mro__ if c.__name__ in _refused), None)
-                raise ValueError(f"`{type(o).__name__}` {_refused.get(nm, 'changes the label of a picture, and a detector has boxes. Leave it out')}.")
+            if has_role(o, 'target') or isinstance(o, MixHandler):
+                role = first(r for r in _refused if has_role(o, r))
+                raise ValueError(f"`{type(o).__name__}` {_refused.get(role, 'changes the label of a picture, and a detector has boxes. Leave it out')}.")
     def after_create(self): self._check()
     def before_fit(self): self._check()
 

@@ -88,6 +88,7 @@ class Projector(nn.Module):
 # %% ../nbs/33_distill.ipynb #740b24f2
 class Teacher:
     "A trained network, and how it wants to be asked"
+    role = 'teacher'
     def __init__(self,
         model:nn.Module, # The network; it stays as it is
         norm:tuple=None, # Mean and standard deviation of each channel that its pictures were normalised with; None: as the student's
@@ -116,7 +117,7 @@ def as_teacher(
     o, # A module, a Learner, a `Teacher`, the folder of answers that `cache_teacher` wrote, or a function without arguments that gives one of these
 ): # A `Teacher`, the folder, or the function
     "The teacher that `o` stands for"
-    if isinstance(o, (Teacher,partial)) or inspect.isfunction(o): return o
+    if has_role(o, 'teacher') or isinstance(o, partial) or inspect.isfunction(o): return o
     if isinstance(o, (str,Path)): return Path(o)
     if isinstance(o, Learner): return Teacher(o.model, _norm_of(o.dls), vocab=getattr(o.dls, 'vocab', None))
     return Teacher(o)
@@ -158,6 +159,7 @@ def _width(model):
 # %% ../nbs/33_distill.ipynb #c91fa563
 class Distill(TargetCallback):
     "Add the teacher's answers to what is learned: hard * loss(labels) + soft * T^2 * CE(teacher, student) (He et al. 2018, section 5.3)"
+    role = 'distillation'
     _slot,_way_out = 'teacher','Keep one; for a mean of several put them into one module that averages their answers.'
     def __init__(self,
         teacher, # A module, a Learner, a `Teacher`, the folder of answers that `cache_teacher` wrote, or a function without arguments that gives one, called at the first `fit`
@@ -186,24 +188,24 @@ class Distill(TargetCallback):
         self._hards,self._softs,self._hints,self._cancelled,self._shift = [],[],[],False,None
 
     @property
-    def _net(self): return self.teacher.model if isinstance(self.teacher, Teacher) else None
+    def _net(self): return self.teacher.model if has_role(self.teacher, 'teacher') else None
 
 # %% ../nbs/33_distill.ipynb #f27aecc9
 @patch
 def before_fit(self:Distill):
-    super(Distill, self).before_fit()
+    TargetCallback.before_fit(self)
     self._asleep = any(isinstance(o, LRFinder) for o in self.learn.cbs)
     self._ready,self._kind = False,_Loss(self.learn.loss_func)
     if self._kind.kind=='regression': raise ValueError(f"A teacher's scores are compared as probabilities of classes, and the loss is {describe(self.learn.loss_func)}. Distillation needs a loss of classes, as `CrossEntropyLossFlat()`.")
     if self.kind=='decoupled' and self._kind.kind=='bce': raise ValueError("Decoupled distillation needs one label for each item, and the loss is multi-label. Pass `kind='logits'`.")
     if self._asleep: return
-    if not isinstance(self.teacher, (Teacher,Path)):
+    if not has_role(self.teacher, 'teacher') and not isinstance(self.teacher, Path):
         states = get_random_states()
         self.teacher = as_teacher(self.teacher())
         set_random_states(**states) # whatever making it has drawn, the student's run stays what it is
     if isinstance(self.teacher, Path):
         self._cache = TeacherCache(self.teacher).fits(self.learn.dls)
-        if len(self._cache.shape)>1 and any(isinstance(o, (CutMix,MixSwitch)) for o in self.learn.cbs): raise ValueError("Answers from disk for every pixel cannot be pasted along with the pictures. Give the teacher itself, or use `MixUp`.")
+        if len(self._cache.shape)>1 and any(has_role(o, r) for o in self.learn.cbs for r in ('cutmix','switch')): raise ValueError("Answers from disk for every pixel cannot be pasted along with the pictures. Give the teacher itself, or use `MixUp`.")
     else: self._wake()
     self._hards,self._softs,self._hints = [],[],[]
     names = [('hard_loss',lambda: _mean(self._hards)), ('soft_loss',lambda: _mean(self._softs))] + ([('hint_loss',lambda: _mean(self._hints))] if self.features else [])
@@ -250,7 +252,7 @@ def before_train(self:Distill): self._hards,self._softs,self._hints = [],[],[]
 def after_fit(self:Distill): self._rest(self.learn)
 @patch
 def on_error(self:Distill, learn):
-    super(Distill, self).on_error(learn)
+    TargetCallback.on_error(self, learn)
     self._rest(learn)
 
 # %% ../nbs/33_distill.ipynb #61a4fb07
@@ -352,7 +354,7 @@ def after_step(self:Distill):
 
 @patch
 def after_batch(self:Distill):
-    super(Distill, self).after_batch()
+    TargetCallback.after_batch(self)
     self._seen.clear()
 
 @patch

@@ -238,7 +238,7 @@ def _share_metric(m):
         warnings.warn(f"The metric `{m.name}` is that of process 0's share: {type(m).__name__} cannot be added up. Derive it from `AvgMetric` or `AccumMetric`.")
 
 # %% ../nbs/14_distributed.ipynb #ece915d8
-_writers = (CSVLogger,ProgressCallback,Checkpoint)
+_writers = (CSVLogger,ProgressCallback)
 _logs = ('tensorboard','wandb','comet','neptune','azureml')
 
 class _RanksFirst(Callback):
@@ -250,8 +250,8 @@ class _RanksFirst(Callback):
         "Callbacks that write run in process 0 alone"
         if not rank_distrib(): return
         for o in self.learn.cbs:
-            if isinstance(o, _writers+self._only) or type(o).__module__.rpartition('.')[2] in _logs: o.run = False
-            if isinstance(o, Checkpoint): o._save = noop
+            if isinstance(o, _writers+self._only) or has_role(o, 'checkpoint') or type(o).__module__.rpartition('.')[2] in _logs: o.run = False
+            if has_role(o, 'checkpoint'): o._save = noop
     def before_fit(self): self._hush()
     def before_epoch(self): self._hush()
     def before_batch(self):
@@ -367,10 +367,9 @@ def _agreeing(f):
         t = torch.tensor([said])
         torch.distributed.broadcast(t, 0, group=_control())
         if t[0]: raise _cancels[int(t[0])-1]()
-    _with_events._alone = f
     return _with_events
 
-Learner._with_events = _agreeing(getattr(Learner._with_events, '_alone', Learner._with_events))
+wrap(Learner, '_with_events', _agreeing)
 
 # %% ../nbs/14_distributed.ipynb #40fb60e1
 class LostProcess(RuntimeError):

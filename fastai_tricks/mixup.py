@@ -42,6 +42,7 @@ def mix(
 # %% ../nbs/31_mixup.ipynb #b358d5b4
 class Mixer(TargetCallback):
     "Base of callbacks that blend the items of a batch; one of them in a Learner"
+    role = 'mixer'
     _slot,_way_out = 'mix','They do not commute. Keep one, or draw one of them for each batch: `MixSwitch(MixUp(.2), CutMix(1.))`.'
     def __init__(self,
         alpha, # λ ~ Beta(alpha, alpha), above 0
@@ -120,6 +121,7 @@ def _partners(yb, perm):
 # %% ../nbs/31_mixup.ipynb #96549f59
 class MixUp(Mixer):
     "Train on blends of two items, with the loss of both labels in the same proportion (Zhang et al. 2018; He et al. 2018, section 5.4)"
+    role = 'mixup'
     def __init__(self,
         alpha:float=.2, # λ ~ Beta(alpha, alpha), above 0: small for faint blends, 1 for any share; the paper's .2
         lam:str='batch', # 'batch': one λ for all items, exact for every loss; 'sample': one for each, for losses that can be had item by item

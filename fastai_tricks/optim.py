@@ -94,6 +94,7 @@ def no_decay_names(
 # %% ../nbs/11_optim.ipynb #9964cd4c
 class NoBiasDecay(TrickCallback):
     "No weight decay on biases, norms and tokens, with any optimizer, whatever `wd` says (He et al. 2018, section 3.1)"
+    role = 'no bias decay'
     def __init__(self):
         super().__init__()
         self._undo,self._whole,self._depth = [],None,0
@@ -164,7 +165,7 @@ def decay_report(
     "Learning rate and effective weight decay of every parameter, as the next step of `learn` would use them"
     if learn.opt is None: learn.create_opt()
     names,kinds = {id(p):nm for nm,p in learn.model.named_parameters()},_kinds(learn.model)
-    spared = no_decay_names(learn.model) if any(isinstance(o, NoBiasDecay) for o in learn.cbs) else set()
+    spared = no_decay_names(learn.model) if any(has_role(o, 'no bias decay') for o in learn.cbs) else set()
     native,rows = not isinstance(learn.opt, OptimWrapper),[]
     for g,(ps,h) in enumerate(zip(learn.opt.param_lists, learn.opt.hypers)):
         for p in ps:

@@ -72,6 +72,7 @@ def channels_last(spec):
 # %% ../nbs/12_precision.ipynb #bcba91fb
 class Compiled(TrickCallback):
     "Call the model through `torch.compile` while it trains"
+    role = 'compiled'
     order = 9.5 # after fastai's `CastToTensor` (9), before autocast (10)
     run_valid = True
     def __init__(self,
@@ -103,7 +104,7 @@ def to_compiled(self:Learner,
     **kwargs, # Passed to `torch.compile`
 )->Learner: # The same
     "Train through `torch.compile`"
-    self.remove_cbs([o for o in self.cbs if isinstance(o, Compiled)])
+    self.remove_cbs([o for o in self.cbs if has_role(o, 'compiled')])
     return self.add_cb(Compiled(backend, **kwargs))
 
 @trick(touches='how the model is called', claims='compiler', cost='minutes before the first batch, then less time per step', hurts='short runs, and models whose shapes change', of=Compiled)

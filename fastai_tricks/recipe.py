@@ -25,6 +25,7 @@ _fields = 'doc source authors arch n_epoch bs size teacher pretrained'.split()
 
 class Recipe(Bag):
     "A bag of tricks with the run that it was made for"
+    role = 'recipe'
     def __init__(self,
         name:str, # What it is called
         tricks, # Tricks in any form that `as_trick` takes
@@ -44,13 +45,13 @@ class Recipe(Bag):
 
     def _new(self, tricks): return Recipe(self.name, tricks, **{o:getattr(self, o) for o in _fields})
     def __getitem__(self, i): return self._new(self.tricks[i]) if isinstance(i, slice) else self.tricks[i]
-    def __add__(self, o): return self._new(self.tricks + tuple(o if isinstance(o, Bag) else L(o)))
+    def __add__(self, o): return self._new(self.tricks + tuple(o if has_role(o, 'bag') else L(o)))
     def without(self,
         name, # Name of a trick of the recipe, or the trick
     )->'Recipe':
         "The recipe with one trick left out"
         return self._new(super().without(name).tricks)
-    def __eq__(self, o): return isinstance(o, Recipe) and self.to_toml()==o.to_toml()
+    def __eq__(self, o): return has_role(o, 'recipe') and self.to_toml()==o.to_toml()
     def __hash__(self): return hash(self.to_toml())
 
     def _head(self):
@@ -127,7 +128,7 @@ def recipe(
     name, # Name of a recipe, see `recipes`, or a TOML file with one
 )->Recipe:
     "A recipe by its name, or from a file"
-    if isinstance(name, Recipe): return name
+    if has_role(name, 'recipe'): return name
     rs = recipes()
     if str(name) in rs: return rs[str(name)]
     f = Path(name)
@@ -155,8 +156,8 @@ def diff(self:Recipe,
     base=None, # Another `Recipe` or `Bag`, or a `Spec`; None: the plain Learner
 )->Diff:
     "What the recipe changes in a run, and how the runs they were made for differ"
-    rows = super(Recipe, self).diff(base)
-    if isinstance(base, Recipe): rows = Diff([(o, describe(getattr(base, o)), describe(getattr(self, o))) for o in ('arch','n_epoch','bs','size','teacher','pretrained') if getattr(base, o)!=getattr(self, o)] + list(rows))
+    rows = Bag.diff(self, base)
+    if has_role(base, 'recipe'): rows = Diff([(o, describe(getattr(base, o)), describe(getattr(self, o))) for o in ('arch','n_epoch','bs','size','teacher','pretrained') if getattr(base, o)!=getattr(self, o)] + list(rows))
     return rows
 
 # %% ../nbs/40_recipe.ipynb #bdf662fc

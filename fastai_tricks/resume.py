@@ -61,7 +61,7 @@ def _cb_states(learn):
     "Of each callback the attributes that are plain: counters, draws, recorded rows"
     res = []
     for cb in learn.cbs.sorted('order'):
-        if isinstance(cb, (Checkpoint,_Return)): continue
+        if has_role(cb, 'checkpoint') or has_role(cb, 'return'): continue
         d = {k:v for k,v in _plain(cb).items() if k not in ('learn','_init')}
         res.append([_cb_name(cb), d, _pack(cb.held()) if hasattr(type(cb), 'held') else None])
     return res
@@ -79,9 +79,11 @@ def _set_rng(learn, d):
     for dl,s in zip(learn.dls.loaders, d['loaders']):
         if s is not None: dl.rng.setstate(_unpack(s))
 
+def _not_part(o): return isinstance(o, fastai.learner.Recorder) or has_role(o, 'checkpoint') or has_role(o, 'return')
+
 def _identity(learn):
     "What must be the same when a training goes on"
-    cbs = [repr(o) if isinstance(o, TrickCallback) else _cb_name(o) for o in learn.cbs.sorted('order') if not isinstance(o, (Checkpoint,_Return,fastai.learner.Recorder)) and _cb_name(o) not in ('ProgressCallback','CSVLogger','DataWait','_StepEnd')]
+    cbs = [repr(o) if has_role(o, 'callback') else _cb_name(o) for o in learn.cbs.sorted('order') if not _not_part(o) and _cb_name(o) not in ('ProgressCallback','CSVLogger','DataWait','_StepEnd')]
     return dict(model=describe([(nm,tuple(p.shape)) for nm,p in learn.model.state_dict().items()]), data=data_key(learn.dls), loss=describe(learn.loss_func), optimizer=describe(learn.opt_func), callbacks=', '.join(cbs), epochs=str(learn.n_epoch))
 
 def _workers(learn): return [getattr(getattr(dl, 'fake_l', None), 'num_workers', 0) for dl in learn.dls.loaders[:1]]
@@ -151,6 +153,7 @@ def _period(every):
 
 class Checkpoint(TrickCallback):
     "Write down all that a training is, so that `Learner.resume` can go on from there"
+    role = 'checkpoint'
     order = 10**6 # after everything else
     def __init__(self,
         path, # Folder for the checkpoints
@@ -158,6 +161,7 @@ class Checkpoint(TrickCallback):
         keep:int=3, # How many to keep, at least 1
     ):
         super().__init__()
+        _note_ways() # some may have been defined anew
         if keep<1: raise ValueError(f"`keep` is at least 1, got {keep}.")
         self.path,self.every,self.keep = Path(path),every,keep
         self._unit,self._n = _period(every)
@@ -208,14 +212,16 @@ def _noted(nm, f):
             try: _pack(v)
             except _NotPlain: continue
             plain[k] = v
-        self._call = dict(name=nm, kw={k:v for k,v in plain.items() if k!='cbs'}, cbs=any(not isinstance(o, Checkpoint) for o in cbs), no=-1)
+        self._call = dict(name=nm, kw={k:v for k,v in plain.items() if k!='cbs'}, cbs=any(not has_role(o, 'checkpoint') for o in cbs), no=-1)
         try: res = f(self, *args, **kwargs)
         finally: call,self._call = self._call,None
         for o in [*self.cbs, *cbs]:
-            if isinstance(o, Checkpoint) and (fs:=_files(o.path)): o._save({**read_checkpoint(fs[0]), 'done':True}, fs[0].stem)
+            if has_role(o, 'checkpoint') and (fs:=_files(o.path)): o._save({**read_checkpoint(fs[0]), 'done':True}, fs[0].stem)
         return res
-    way._way = f
     return way
+
+def _note_ways():
+    for o in _ways: wrap(Learner, o, partial(_noted, o))
 
 def _jumping(f):
     "Wrap `Learner.fit`: count the fits of a call; when resuming, leave out what is done"
@@ -227,11 +233,11 @@ def _jumping(f):
         if call['no']<to['call']['no']: return
         self._resuming = None
         return _fit_from(self, to, f, n_epoch, *args, **kwargs)
-    fit._jumps = f
     return fit
 
 class _Return(Callback):
     "Put the state back when everything else has begun"
+    role = 'return'
     order = 10**6+1
     def __init__(self, d): self.d = d
     def before_fit(self):
@@ -247,7 +253,7 @@ def _rest_of_epoch(learn, s):
     for _ in range(s['k']): next(batches)
     _restore(learn, s) # what began with this epoch is as it was, too
     for o in learn.cbs: # and goes on from the start of the epoch that was
-        if isinstance(o, Checkpoint): o._start = s['start']
+        if has_role(o, 'checkpoint'): o._start = s['start']
     for o in batches: learn.one_batch(*o)
 
 def _start_bars(learn):
@@ -282,6 +288,7 @@ def resume(self:Learner,
     cbs=None, # The callbacks that were given to `fit_*`, if any; a `Checkpoint` is added by itself
 )->Learner: # Trained
     "Go on with the training that the newest checkpoint in `path` belongs to, to the end that it had been given"
+    _note_ways()
     d = read_checkpoint(path)
     call,folder = d['call'],Path(path).parent if Path(path).is_file() else Path(path)
     cbs = L(cbs)
@@ -290,7 +297,7 @@ def resume(self:Learner,
         self.model.load_state_dict(d['state']['model'])
         print(f"The training in {folder} had ended after {d['state']['epoch']+1} epochs; its weights are loaded.")
         return self
-    if not any(isinstance(o, Checkpoint) for o in [*self.cbs, *cbs]): cbs = cbs + Checkpoint(folder)
+    if not any(has_role(o, 'checkpoint') for o in [*self.cbs, *cbs]): cbs = cbs + Checkpoint(folder)
     e,k = d['state']['epoch'],d['state']['k']
     print(f"Going on with `{call['name']}` after " + (f'epoch {e+1}' if k is None else f'batch {k} of epoch {e+1}') + f", written {d['when']}.")
     self._resuming = d
@@ -298,8 +305,8 @@ def resume(self:Learner,
     finally: self._resuming = None
     return self
 
-Learner.fit = _jumping(getattr(Learner.fit, '_jumps', Learner.fit))
-for _nm in _ways: setattr(Learner, _nm, _noted(_nm, getattr(getattr(Learner, _nm), '_way', getattr(Learner, _nm))))
+wrap(Learner, 'fit', _jumping)
+_note_ways()
 
 # %% ../nbs/13_resume.ipynb #2cc57d09
 def _leaving_no_trace(f):
@@ -318,7 +325,6 @@ def _leaving_no_trace(f):
                 self.opt.load_state_dict(opt[0])
                 for g,h in zip(self.opt.hypers, opt[1]): g.update(h)
             _set_rng(self, rng)
-    lr_find._finds = f
     return lr_find
 
-Learner.lr_find = _leaving_no_trace(getattr(Learner.lr_find, '_finds', Learner.lr_find))
+wrap(Learner, 'lr_find', _leaving_no_trace)

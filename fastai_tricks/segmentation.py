@@ -213,8 +213,8 @@ class MaskCheck(TrickCallback):
         self._seen = False
         if any(isinstance(o, LRFinder) for o in self.learn.cbs): return
         for o in self.learn.cbs:
-            kind = 'smoothing' if isinstance(o, LabelSmoothing) else 'distillation' if isinstance(o, Distill) else 'mixup' if isinstance(o, Mixer) else None
-            if kind: warnings.warn(f"`{o!r}` on masks: {_advice(kind)}", stacklevel=2)
+            kind = first(r for r in ('smoothing','distillation','mixer') if has_role(o, r))
+            if kind: warnings.warn(f"`{o!r}` on masks: {_advice({'mixer':'mixup'}.get(kind, kind))}", stacklevel=2)
 
     def after_pred(self):
         if self._seen or not len(self.learn.yb): return

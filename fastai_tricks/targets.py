@@ -148,6 +148,7 @@ def target_loss(
 # %% ../nbs/30_targets.ipynb #2c0e59f4
 class TargetCallback(TrickCallback):
     "Base of callbacks that change what a batch is trained on: note a part in `before_batch`, and the parts of all make one loss"
+    role = 'target'
     _slot,_way_out = '','' # what only one callback of a Learner may do, and what to do instead
     def __init__(self,
         p=1., # Share of batches it works on, 0 to 1
@@ -161,7 +162,7 @@ class TargetCallback(TrickCallback):
         "The part of this batch: arguments of `target_loss`, or None. `terms` also get `targets` and `items`, what was mixed with what weight"
     def _told(self, log): "The value of the labels' part of the loss, as `log['hard']`"
 
-    def _fellows(self): return [o for o in self.learn.cbs.sorted('order') if isinstance(o, TargetCallback)]
+    def _fellows(self): return [o for o in self.learn.cbs.sorted('order') if has_role(o, 'target')]
 
     def _alone(self):
         "Refuse another callback that does the same"
@@ -176,7 +177,7 @@ class TargetCallback(TrickCallback):
         super().before_fit()
         self._part = None
         self._alone()
-        self._added = [o for o in self.learn.cbs if o.order<self.order and not isinstance(o, TrickCallback) and ('after_loss' in o.__dict__ or hasattr(type(o), 'after_loss'))]
+        self._added = [o for o in self.learn.cbs if o.order<self.order and not has_role(o, 'callback') and ('after_loss' in o.__dict__ or hasattr(type(o), 'after_loss'))]
 
     def before_batch(self): self._part = self._make() if len(self.learn.yb) and self._draw() else None
 
@@ -206,6 +207,7 @@ def _plain(o): return o.as_subclass(Tensor) if isinstance(o, Tensor) and type(o)
 # %% ../nbs/30_targets.ipynb #3f69780d
 class LabelSmoothing(TargetCallback):
     "Train on labels that leave `eps` to the other classes, whatever the loss of the Learner (He et al. 2018, section 5.2)"
+    role = 'smoothing'
     _slot,_way_out = 'smoothing','Keep one, with the `eps` you want.'
     def __init__(self,
         eps:float=.1, # Share of the target given to the other classes, 0 for none; the paper's .1

@@ -1,7 +1,5 @@
 "The site: built once by its own command, every link followed, then read in a browser"
-import os, shutil, subprocess, sys, threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import base64, html, json, os, re, shutil, subprocess, sys, threading, time, urllib.error, urllib.request
 from pathlib import Path
 import pytest
 
@@ -10,6 +8,8 @@ sys.path.insert(0, str(root/'tools'))
 pytest.importorskip('smalldocs', reason='smalldocs needs Python 3.11')
 import docs
 
+repo = docs.project()['urls']['Repository']
+
 @pytest.fixture(scope='module')
 def site():
     "The folder of the built site"
@@ -17,24 +17,190 @@ def site():
     assert r.returncode==0, r.stdout[-3000:]+r.stderr[-3000:]
     return root/'_docs'
 
-def test_links_and_places_on_pages_resolve(site): assert docs.check_site(site, 'https://fastai-tricks.github.io')==[]
+@pytest.fixture(scope='module')
+def pages(site): return {p.relative_to(site).as_posix():p.read_text(encoding='utf-8') for p in sorted(site.rglob('*.html'))}
+
+def test_links_and_places_on_pages_resolve(site):
+    assert docs.check_site(site, 'https://fastai-tricks.github.io/fastai_tricks', repo, docs.tracked())==[]
 
 def test_the_check_finds_what_it_should(tmp_path):
-    (tmp_path/'a.html').write_text('<a href="b.html">b</a><a href="a.html#x">x</a><a href="#y">y</a><h2 id="y"></h2><script src="https://cdn.example/k.js"></script><a href="https://me.example/a.html">me</a><img src="no.png">')
-    bad = docs.check_site(tmp_path, 'https://me.example')
-    assert [o.rsplit(': ', 1)[1] for o in bad]==['no such place on the page', 'no such file', 'is loaded from another host', 'names our own host; link by path', 'no such file'], bad
+    links = ['b.html', 'a.html#x', '#y', 'https://me.example/s/a.html', '/s/a.html', '/s/c.html']
+    text = ''.join(f'<a href="{o}">l</a>' for o in links)
+    (tmp_path/'a.html').write_text(text + '<h2 id="y"></h2><script src="https://cdn.example/k.js"></script><img src="no.png">')
+    bad = docs.check_site(tmp_path, 'https://me.example/s')
+    assert sorted(o.split(': ', 1)[1] for o in bad)==['/s/c.html: no such file', 'a.html#x: no such place on the page', 'b.html: no such file',
+        'https://cdn.example/k.js: is loaded from another host', 'https://me.example/s/a.html: names our own host; link by path', 'no.png: no such file'], bad
+
+def test_the_check_finds_sources_that_are_not_there(tmp_path):
+    n = len((root/'LICENSE').read_text(encoding='utf-8').splitlines())
+    links = ['LICENSE', f'LICENSE#L{n}', f'LICENSE#L{n+1}', 'LICENSE#LNone', 'nbs/mixup.ipynb']
+    (tmp_path/'a.html').write_text(''.join(f'<a href="{repo}/blob/main/{o}">l</a>' for o in links))
+    bad = docs.check_site(tmp_path, '', repo, docs.tracked())
+    assert [o.split('/main/')[1] for o in bad]==[f'LICENSE#L{n+1}: no such line, the file has {n}', f'LICENSE#LNone: no such line, the file has {n}',
+        'nbs/mixup.ipynb: no such file in the repository'], bad
+
+class Quiet(docs.Handler):
+    def log_message(self, *args): pass
+
+# ---- sources
+
+def test_view_source_leads_to_the_notebook_of_the_page(pages):
+    made = {f'{v}.html':f'nbs/{k}.ipynb' for k,v in docs.pages_of().items()} | {'changelog.html':'CHANGELOG.md', '404.html':'tools/docs.py'}
+    assert set(made)==set(pages)
+    for nm,s in pages.items():
+        href = re.search(r'href="([^"]*)"[^>]*class="toc-action"[^>]*>(?:<[^>]*></i>)?\s*View source|class="toc-action" href="([^"]*)"', s)
+        assert href and next(o for o in href.groups() if o)==f'{repo}/blob/main/{made[nm]}', nm
+
+def test_the_source_of_a_symbol_is_the_line_that_defines_it(pages):
+    seen = 0
+    for nm,s in pages.items():
+        for path,line,sym in re.findall(rf'{re.escape(repo)}/blob/main/([\w/]+\.py)#L(\d+)".*?<h3[^>]*>(.*?)<', s, re.S):
+            text = (root/path).read_text(encoding='utf-8').splitlines()[int(line)-1]
+            assert re.match(rf'\s*(async def|def|class) {re.escape(html.unescape(sym).split(".")[-1])}\b', text), (nm, sym, path, line, text)
+            seen += 1
+    assert seen >= 150 and not any('LNone' in s for s in pages.values())
+
+def test_a_trick_is_shown_as_it_is_called(pages):
+    s = re.sub(r'<[^>]*>', '', pages['mixup.html'])
+    assert 'def mixup(\n    alpha:float=0.2, # λ ~ Beta(alpha, alpha)' in html.unescape(s)
+    assert not [nm for nm,s in pages.items() if 'Trick.__call__' in re.sub(r'<[^>]*>', '', s)]
+
+# ---- pages as Markdown
+
+def test_every_page_has_its_markdown(site, pages):
+    for nm,s in pages.items():
+        if nm=='404.html': continue
+        md = (site/f'{nm}.md').read_text(encoding='utf-8')
+        title = re.sub(r'<[^>]*>', '', re.search(r'<h1[^>]*>(.*?)</h1>', s, re.S)[1]).strip()
+        assert md.startswith(f'# {html.unescape(title)}\n') and f'href="{Path(nm).name}.md"' in s, nm
+        outside = re.sub(r'^(`{3,}).*?^\1', '', md, flags=re.S|re.M)
+        for left in ('<svg', '#|', ':::', 'base64', '{target'): assert left not in outside, (nm, left)
+        for to in re.findall(r'\]\((?!\w+:|#)([^)\s#]+)', outside): assert ((site/nm).parent/to).exists(), (nm, to)
+
+def test_docstrings_of_modules_lead_to_markdown(site):
+    home = docs.project()['urls']['Documentation']
+    seen = [m for p in (root/'fastai_tricks').glob('*.py') for m in re.findall(r'^Docs: (\S+?)"*$', p.read_text(encoding='utf-8'), re.M)]
+    assert len(seen)>=20
+    for o in seen: assert o.startswith(home) and (site/o[len(home):]).exists(), o
+
+def test_llms_txt_lists_every_page_with_a_line(site, pages):
+    text,home = (site/'llms.txt').read_text(encoding='utf-8'),docs.project()['urls']['Documentation']
+    lines = re.findall(rf'^- \[(.+)\]\({re.escape(home)}(\S+)\.md\): (.+)$', text, re.M)
+    assert sorted(o[1] for o in lines)==sorted(set(pages)-{'404.html'}) and text.startswith('# fastai_tricks\n\n> ')
+    assert min(len(o[2]) for o in lines)>20
+
+# ---- the way from page to page
+
+def test_previous_and_next_lead_through_all_pages(pages):
+    def to(nm, side):
+        m = re.search(rf'<div class="nav-page nav-page-{side}"><a href="([^"]*)"', pages[nm])
+        return m and os.path.normpath(os.path.join(os.path.dirname(nm), m[1]))
+    way = ['index.html']
+    while (nxt := to(way[-1], 'next')):
+        assert to(nxt, 'previous')==way[-1] and nxt not in way
+        way.append(nxt)
+    assert way[1]=='install.html' and way[-1]=='changelog.html' and set(way)==set(pages)-{'404.html'}
+
+def test_a_page_that_is_not_there_is_answered_at_any_depth(site):
+    server,url = docs.server(site, 0, Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for o in ('no.html', 'a/b/no.html', 'tutorials/'):
+            with pytest.raises(urllib.error.HTTPError) as e: urllib.request.urlopen(url+o, timeout=20)
+            assert e.value.code==404
+        said = e.value.read().decode()
+        css = re.findall(r'<link[^>]*href="([^"]*\.css)"', said)
+        assert 'No such page' in said and len(css)>=3
+        for o in css: assert urllib.request.urlopen(url.split('/fastai_tricks/')[0]+o, timeout=20).status==200
+    finally: server.shutdown(); server.server_close()
+
+def test_nobody_finds_404(site): assert '404.html' not in (site/'search.json').read_text()+(site/'sitemap.xml').read_text()+(site/'llms.txt').read_text()
+
+def test_version_and_changes(pages):
+    import fastai_tricks
+    for nm,s in pages.items():
+        foot = re.search(r'<footer.*?</footer>', s, re.S)[0]
+        assert f'fastai_tricks {fastai_tricks.__version__},' in foot and 'changelog.html"' in foot, nm
+    heads = re.findall(r'^## (.+)$', (root/'CHANGELOG.md').read_text(encoding='utf-8'), re.M)
+    assert heads and all(o in pages['changelog.html'] for o in heads)
+
+# ---- figures
+
+def test_every_figure_is_shown_once_with_a_text(pages, site):
+    n_kept = {}
+    for k,v in docs.pages_of().items():
+        nb = json.loads((docs.nbs/f'{k}.ipynb').read_text(encoding='utf-8'))
+        outs = [o.get('data', {}) for c in nb['cells'] if 'hide' not in docs._directives(''.join(c['source'])) for o in c.get('outputs', [])]
+        n_kept[f'{v}.html'] = sum(any(t.startswith('image/') for t in o) for o in outs)
+    shown = {nm:re.findall(r'<img[^>]*src="[^"]*figures/[^"]*"[^>]*>', s) for nm,s in pages.items()}
+    assert {k:v for k,v in n_kept.items() if v}=={k:len(v) for k,v in shown.items() if v} and sum(n_kept.values())>=30
+    imgs = [(nm,o) for nm,s in pages.items() for o in re.findall(r'<img[^>]*>', s)]
+    for nm,o in imgs: assert len((re.search(r'alt="([^"]*)"', o) or ['',''])[1])>=10, (nm, o)
+    assert not [nm for nm,s in pages.items() if '<svg' in s] # a figure in a page has no text
+    assert {re.search(r'src="[^"]*(figures/[^"]*)"', o)[1] for v in shown.values() for o in v}=={p.relative_to(site).as_posix() for p in (site/'figures').iterdir()}
+
+def drawn(fig):
+    import io
+    b = io.BytesIO()
+    fig.savefig(b, format='svg')
+    return b.getvalue().decode()
+
+def test_a_figure_says_what_is_written_in_it():
+    import matplotlib
+    from matplotlib.figure import Figure
+    fig = Figure()
+    ax = fig.subplots()
+    ax.plot([0,1], [0,1], label='cosine')
+    ax.legend()
+    ax.annotate('steps', (0,0))
+    ax.set(xlabel='epoch', ylabel='rate, per cent', title='One < two & three -- five')
+    said = docs.figure_text(drawn(fig))
+    assert re.sub(r'- ?-', '--', said)=='One < two & three -- five. rate, per cent against epoch: steps, cosine'
+    with matplotlib.rc_context({'svg.fonttype':'none'}): assert docs.figure_text(drawn(fig))=='One < two & three -- five. rate, per cent against epoch: steps, cosine'
+
+def test_pictures_are_counted_and_named():
+    from matplotlib.figure import Figure
+    fig = Figure()
+    for ax,nm in zip(fig.subplots(1, 2), ('Boot','Bag\nBag')):
+        ax.imshow([[0,1],[1,0]])
+        ax.set(title=nm)
+        ax.axis('off')
+    assert docs.figure_text(drawn(fig))=='2 pictures: Boot; Bag Bag' and docs.figure_text(drawn(Figure()))==''
+
+def test_of_two_kinds_the_sharp_one_is_shown():
+    png,svg = base64.b64encode(b'png').decode(),'<svg xmlns="http://www.w3.org/2000/svg"><g id="figure_1"></g></svg>'
+    def files(*kinds, src='show_batch(dls)'):
+        data = {k:{'image/png':png, 'image/svg+xml':svg}[k] for k in kinds} | {'text/plain':['<Figure size 9x9 with 8 Axes>']}
+        nb = dict(cells=[dict(cell_type='markdown', source='## [`dls`](a.html)'), dict(cell_type='code', source=src, outputs=[dict(data=data)])])
+        return docs._figures(nb, 'a/b'),nb['cells'][1]['outputs'][0]['data']['text/html']
+    assert files('image/png','image/svg+xml')==({'figures/a-b-1.svg':svg.encode()}, '<img src="../figures/a-b-1.svg" class="img-fluid" alt="dls, 8 pictures of show_batch(dls)" loading="lazy">')
+    assert files('image/png')[0]=={'figures/a-b-1.png':b'png'}
+    assert 'alt="Two &lt;boots&gt;"' in files('image/png', src='#| fig-alt: "Two <boots>"\nshow_batch(dls)')[1]
+
+def test_boxes_scroll_by_keyboard_and_have_a_name(pages):
+    for nm,s in pages.items():
+        boxes = re.findall(r'<pre[^>]*>', s)
+        tables = re.findall(r'(<div class="sd-table"[^>]*>)?<table', s)
+        assert all('tabindex="0"' in o and 'aria-label="' in o for o in boxes+tables), nm
+
+def test_links_of_the_readme_are_whole_and_lead_somewhere(site):
+    text,home = docs.readme(),docs.project()['urls']['Documentation']
+    links = re.findall(r'\]\(([^)\s]+)\)', text)
+    assert links and all(re.match(r'https://|#', o) for o in links), links
+    for o in links:
+        if o.startswith(home): assert (site/(o[len(home):].split('#')[0] or 'index.html')).exists(), o
+        m = re.match(re.escape(repo.replace('github.com', 'raw.githubusercontent.com')) + r'/main/(.*)', o)
+        if m: assert m[1] in docs.tracked(), o
 
 def test_every_notebook_has_a_page_in_a_chapter(site):
     from nbdev.doclinks import nbglob
     names = [docs.page_name(Path(o).relative_to(docs.nbs)) for o in nbglob(str(docs.nbs))]
     assert len(names)>=25
     for o in names: assert (site/f'{o}.html').exists(), o
-    import json
     side = json.dumps(docs.chapters(docs.nbs))
     assert [o for o in names if f'"{o}.ipynb"' not in side]==[]
 
 def test_every_trick_has_a_card(site):
-    import html, re
     import fastai_tricks.all as ours
     words = lambda s: html.unescape(re.sub(r'<[^>]*>|`', '', s)).replace('\u2019', "'")
     for o in ours.tricks.values():
@@ -47,7 +213,6 @@ def test_formulas_are_drawn_by_the_browser(site):
     assert '<math' in s and '\\frac' not in s.split('</math>')[0].split('<math')[-1].split('annotation')[0] and 'katex' not in s
 
 def test_serve_shows_the_site(site):
-    import re, time, urllib.request
     p = subprocess.Popen([sys.executable, '-u', 'tools/docs.py', 'serve', '--port', '0'], cwd=root, stdout=subprocess.PIPE, text=True)
     try:
         url = re.search(r'http://\S+', p.stdout.readline())[0]
@@ -73,11 +238,9 @@ def browser():
 
 @pytest.fixture(scope='module')
 def url(site):
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args): pass
-    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(site)))
+    server,url = docs.server(site, 0, Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f'http://127.0.0.1:{server.server_port}'
+    yield url.rstrip('/')
     server.shutdown()
     server.server_close()
 
@@ -102,16 +265,56 @@ def test_no_page_complains_or_asks_another_host(browser, url, site):
         assert v.errors==[]
         assert [o for o in v.asked if not o.startswith((url, 'data:', 'blob:'))]==[]
 
+def search(page, text):
+    "Titles, sections and addresses of what the search finds for `text`, best first"
+    page.locator('input[type=search]:visible, .smalldocs-search input:visible').first.fill(text)
+    page.locator('.smalldocs-search-results.show .search-result').first.wait_for(timeout=30_000)
+    page.wait_for_timeout(300)
+    return page.evaluate("""[...document.querySelectorAll('.smalldocs-search-results.show .search-result')].map(o =>
+        [o.querySelector('.search-result-title').innerText, o.querySelector('.search-result-section')?.innerText || '', o.getAttribute('href')])""")
+
 def test_search_finds_mixup(browser, url):
     with Visit(browser) as v:
         page = v.go(f'{url}/index.html')
-        page.locator('input[type=search]:visible, .aa-Input:visible, #quarto-search input:visible, [placeholder=Search]:visible').first.click()
-        page.keyboard.type('mixup', delay=30)
-        hit = page.locator('a[href*="mixup.html"]:visible').first
-        hit.wait_for(timeout=30_000)
-        hit.click()
+        search(page, 'mixup')
+        page.locator('a[href*="mixup.html"]:visible').first.click()
         page.wait_for_url('**/mixup.html*', timeout=30_000)
         assert page.locator('h1').first.inner_text().strip()=='Mixup' and v.errors==[]
+
+@pytest.mark.parametrize('asked,place', [('install','install.html'), ('kaggle','install.html#kaggle'), ('own photos','install.html#on-your-own-photos')])
+def test_search_finds_what_newcomers_ask(browser, url, asked, place):
+    with Visit(browser) as v: assert place in [o[2] for o in search(v.go(f'{url}/index.html'), asked)[:3]]
+
+def test_search_works_on_the_page_404(browser, url):
+    with Visit(browser) as v:
+        page = v.go(f'{url}/a/b/no.html')
+        assert any(o[2].endswith('/install.html') for o in search(page, 'install'))
+        page.locator('.search-result[href$="/install.html"]').first.click()
+        page.wait_for_url('**/install.html*', timeout=30_000)
+
+# axe: https://www.deque.com/axe; contrast of links and bars is one of its serious rules
+@pytest.mark.parametrize('mode', ['light','dark'])
+@pytest.mark.parametrize('width', [1280,390])
+def test_axe_finds_nothing_serious(browser, url, mode, width):
+    axe = pytest.importorskip('axe_playwright_python', reason='`pip install axe-playwright-python`')
+    code = (Path(axe.__file__).parent/'axe.min.js').read_text(encoding='utf-8')
+    bad = []
+    with Visit(browser, width, mode=mode) as v:
+        for nm in ('index','install','mixup','ablation','cli','howto/scale','tutorials/first_bag','changelog','404'):
+            page = v.go(f'{url}/{nm}.html')
+            page.evaluate(code)
+            found = page.evaluate("axe.run(document, {resultTypes:['violations']})")
+            assert len(found['passes'])>=10 # it has run
+            for o in found['violations']:
+                if o['impact'] in ('serious','critical'): bad += [(nm, o['id'], n['html'][:120]) for n in o['nodes'][:3]]
+    assert bad==[]
+
+def test_a_wide_box_of_code_scrolls_by_keyboard(browser, url):
+    with Visit(browser, 390, 800) as v:
+        page = v.go(f'{url}/mixup.html')
+        page.evaluate("window.wide = [...document.querySelectorAll('main pre')].find(o => o.scrollWidth > o.clientWidth+40); wide.focus()")
+        page.keyboard.press('ArrowRight')
+        page.wait_for_function('wide.scrollLeft > 0', timeout=10_000)
 
 def test_the_sidebar_works_on_a_phone(browser, url):
     with Visit(browser, 390, 800) as v:

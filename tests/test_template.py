@@ -8,7 +8,7 @@ root = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope='module')
 def copy(tmp_path_factory):
     to = tmp_path_factory.mktemp('project')/'fastai_tricks'
-    skip = shutil.ignore_patterns('.git', '_docs', '_proc', 'build', 'dist', '*.egg-info', '__pycache__', '.pytest_cache', '.ipynb_checkpoints', 'models')
+    skip = shutil.ignore_patterns('.git', '_docs', '_proc', 'build', 'dist', '*.egg-info', 'fastai_tricks-*', '__pycache__', '.pytest_cache', '.ipynb_checkpoints', 'models')
     shutil.copytree(root, to, ignore=skip)
     return to
 
