@@ -190,16 +190,20 @@ def test_a_stranger_has_no_developers_packages():
     assert ' nbdev' in said and ' fastcore' not in said
 
 def test_the_table_keeps_what_was_tried():
-    was = [dict(python='3.9.1', resolution='highest', torch='2', result='passes'), dict(python='3.10.1', resolution='lowest-direct', torch='1', result='passes')]
-    now = [dict(python='3.9', resolution='highest', result='not run here'), dict(python='3.11', resolution='highest', result='not run here'),
+    was = [dict(python='3.9.1', resolution='highest', torch='2', result='passes'),
+           dict(python='3.10.1', resolution='lowest-direct', torch='1', result='passes')]
+    now = [dict(python='3.9', resolution='highest', result='not run here'),
+           dict(python='3.11', resolution='highest', result='not run here'),
            dict(python='3.10.2', resolution='lowest-direct', torch='3', result='cannot be installed')]
     rows = matrix.merged(matrix.read_table(matrix.table(was)), now)
-    assert [(o['python'], o.get('torch', ''), o['result']) for o in rows]==[('3.9.1','2','passes'), ('3.11','','not run here'), ('3.10.2','3','cannot be installed')]
+    assert [(o['python'], o.get('torch', ''), o['result']) for o in rows]==[
+        ('3.9.1','2','passes'), ('3.11','','not run here'), ('3.10.2','3','cannot be installed')]
 
 talks = """
 import os, sys, time
-print('terminal' if all(os.isatty(i) for i in range(3)) else 'files', os.get_terminal_size().columns, flush=True)
-try: time.sleep(60)
+try:
+    print('terminal' if all(os.isatty(i) for i in range(3)) else 'files', os.get_terminal_size().columns, flush=True)
+    time.sleep(60)
 except KeyboardInterrupt: sys.exit(130)
 """
 
