@@ -1,5 +1,5 @@
 "What only a fresh process shows: imports, names, requirements, the files of a wheel"
-import ast, configparser, inspect, json, re, subprocess, sys, tarfile, zipfile
+import ast, configparser, inspect, json, os, re, signal, subprocess, sys, tarfile, zipfile
 from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -7,6 +7,8 @@ import pytest, tomlkit
 from packaging.requirements import Requirement
 
 root = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(root/'tools'))
+import matrix, stranger
 
 def python(code, cwd):
     "Run `code` in a process of its own; what it prints as JSON"
@@ -165,9 +167,8 @@ def test_modules_that_a_star_brings_are_declared(file):
 def test_every_requirement_has_a_floor_that_was_tried():
     floors = {k:str(v.specifier) for k,v in declared('requirements').items()}
     assert not [k for k,v in floors.items() if not re.fullmatch(r'>=[\d.]+', v)]
-    table = (root/'CONTRIBUTING.md').read_text(encoding='utf-8').partition('<!-- matrix -->')[2]
-    head,_,*rows = [o.strip('|').split('|') for o in table.splitlines() if o.startswith('|')]
-    lowest = [dict(zip(head, o)) for o in rows if 'lowest' in o[1] and o[-1]=='passes']
+    table = (root/'CONTRIBUTING.md').read_text(encoding='utf-8').partition(matrix.begin)[2]
+    lowest = [o for o in matrix.read_table(table) if o['resolution']=='lowest-direct' and o['result']=='passes']
     assert lowest
     for k in ('fastai','fastcore','torch','torchvision','timm'):
         assert any(Requirement(f'{k}=={o[k]}').specifier.contains(floors[k].removeprefix('>=')) for o in lowest), k
@@ -187,6 +188,31 @@ def test_a_stranger_has_no_developers_packages():
     assert r.returncode==1 and re.search('FAILED.*nothing but what the package requires', r.stdout)
     said = r.stdout.strip().splitlines()[-1]
     assert ' nbdev' in said and ' fastcore' not in said
+
+def test_the_table_keeps_what_was_tried():
+    was = [dict(python='3.9.1', resolution='highest', torch='2', result='passes'),
+           dict(python='3.10.1', resolution='lowest-direct', torch='1', result='passes')]
+    now = [dict(python='3.9', resolution='highest', result='not run here'),
+           dict(python='3.11', resolution='highest', result='not run here'),
+           dict(python='3.10.2', resolution='lowest-direct', torch='3', result='cannot be installed')]
+    rows = matrix.merged(matrix.read_table(matrix.table(was)), now)
+    assert [(o['python'], o.get('torch', ''), o['result']) for o in rows]==[
+        ('3.9.1','2','passes'), ('3.11','','not run here'), ('3.10.2','3','cannot be installed')]
+
+talks = """
+import os, sys, time
+try:
+    print('terminal' if all(os.isatty(i) for i in range(3)) else 'files', os.get_terminal_size().columns, flush=True)
+    time.sleep(60)
+except KeyboardInterrupt: sys.exit(130)
+"""
+
+@pytest.mark.parametrize('inherited', [signal.default_int_handler, signal.SIG_IGN], ids=['foreground','background'])
+def test_a_stranger_sits_at_a_terminal_and_stops_with_ctrl_c(inherited, tmp_path):
+    was = signal.signal(signal.SIGINT, inherited) # a shell that starts this in the background ignores it
+    try: code,text = stranger.in_terminal([sys.executable, '-c', talks], tmp_path, dict(os.environ), stop_at=r'(terminal|files) \d+\s', limit=30)
+    finally: signal.signal(signal.SIGINT, was)
+    assert (code, 'terminal 80' in text)==(130, True), text
 
 tutorials = sorted((root/'nbs/tutorials').glob('*.ipynb'))
 

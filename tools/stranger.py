@@ -8,7 +8,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 columns,rows = 80,24
-small = '--tricks label_smoothing --mode add_one --seeds 2 --epochs 1 --out ablation' # README's first command, made short
+small = '--seeds 2 --epochs 3 --out ablation' # README's first command, made short
 training = '--data pictures --size 32 --bs 16 --epochs 4 --every 4'
 colab_torch = 'torch==2.12.1' # older than the newest, so that an upgrade would be seen
 
@@ -62,10 +62,10 @@ def in_terminal(
     pid,fd = pty.fork()
     if not pid:
         signal.signal(signal.SIGINT, signal.default_int_handler) # a shell that starts this in the background ignores it
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
         os.chdir(cwd)
         try: os.execve(str(cmd[0]), [str(o) for o in cmd], env)
         finally: os._exit(127)
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
     text,end = b'',time.monotonic()+limit
     while time.monotonic()<end:
         if not select.select([fd], [], [], 1)[0]: continue
@@ -209,7 +209,7 @@ class Stranger:
         yield 'every module is imported by itself',lambda: self.run(modules_code)
         yield 'fastai-tricks list',lambda: self.command('list', has=('mixup','small-data'))
         yield 'fastai-tricks show mixup',lambda: self.command('show', 'mixup', has=('mixup',))
-        yield 'fastai-tricks '+' '.join(first),lambda: self.command(*first, has=('label_smoothing',), files=written)
+        yield 'fastai-tricks '+' '.join(first),lambda: self.command(*first, has=('To train:','\nbag: '), files=written)
         yield 'pictures of their own',lambda: self.run(pictures_code)
         yield 'fastai-tricks train',lambda: self.command(*train, '--out', 'whole', has=bar, files=('whole/model.pkl',))
         yield 'fastai-tricks train, and Ctrl-C',lambda: self.command(*train, '--out', 'stopped', code=130, has=('Stopped',), stop_at='Epoch 2/4')
@@ -249,7 +249,7 @@ importlib.invalidate_caches()
 if version("torch")!=before: sys.exit(f"torch was {before} and is {version('torch')}")
 from fastai.vision.all import *
 from fastai_tricks.all import *
-if not len(tiny_dls(n_train=60, n_valid=40).train): sys.exit("no pictures")
+if len(tiny_dls(n_train=60, n_valid=40).train_ds)!=60: sys.exit("the embedded pictures are not there")
 '''
 
 def colab_steps(folder, project):
@@ -257,7 +257,8 @@ def colab_steps(folder, project):
     python,made = Path(folder)/'env'/'bin'/'python',{}
     cells = {o.name:first_cell(o) for o in sorted((root/'nbs'/'tutorials').glob('*.ipynb'))}
     if len(set(cells.values()))!=1: raise Failed(f'the first cells of the tutorials differ: {cells}')
-    cell = re.sub(r'git\+https://\S+', str(project), first:=next(iter(cells.values())))
+    first = next(iter(cells.values()))
+    cell = re.sub(r'git\+https://[^\s"\']+', project.as_uri(), first)
     if cell==first: raise Failed(f'the first cell names no address to install from: {first}')
     env = clean(PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     yield f'an environment with {colab_torch} and IPython',lambda: fresh(Path(folder)/'env', colab_torch, 'torchvision', 'ipython')
