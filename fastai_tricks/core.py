@@ -6,7 +6,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/core.html.md"""
 
 # %% auto #0
 __all__ = ['tricks', 'NoEffectWarning', 'warned', 'has_role', 'describe', 'build_model', 'seed_everything', 'Spec', 'Trick',
-           'trick', 'effects', 'as_trick', 'Bag', 'bag', 'Diff', 'TrickCallback', 'wrap', 'AMP']
+           'trick', 'effects', 'as_trick', 'Bag', 'bag', 'Diff', 'TrickCallback', 'wrap', 'wrap_again', 'AMP']
 
 # %% ../nbs/00_core.ipynb #9f6bea7d
 import dataclasses, difflib, hashlib, inspect, os, random, warnings, zlib
@@ -499,14 +499,18 @@ def _peek(salt):
 # %% ../nbs/00_core.ipynb #df97dac1
 class _Door:
     "A method of `cls` with the wrappers that were put around it"
-    def __init__(self, plain): self.plain,self.layers,self.top = plain,[],plain
+    def __init__(self, plain, layers=()):
+        self.plain,self.layers = plain,list(layers)
+        self.build()
+    def build(self):
+        self.top = self.plain
+        for o in self.layers: self.top = o(self.top)
     def put(self, layer):
         "Add `layer`, or put it in the place of an earlier form of it; the same text from elsewhere changes nothing"
         forms = [i for i,o in enumerate(self.layers) if _bare(o).__qualname__==_bare(layer).__qualname__]
         if not forms: self.layers.append(layer)
         elif _same_place(self.layers[forms[0]], layer) or not _same_text(self.layers[forms[0]], layer): self.layers[forms[0]] = layer
-        self.top = self.plain
-        for o in self.layers: self.top = o(self.top)
+        self.build()
 
 def _way_in(door):
     "What stands on the class: it calls whatever wrappers there are by then"
@@ -521,11 +525,22 @@ def wrap(
     wrapper, # Takes the method, gives what is called instead of it
 ):
     "Wrap method `name` of `cls`, once; a `wrapper` that was loaded again replaces itself"
-    now = getattr(cls, name)
-    if not hasattr(now, 'door'): # none yet, or the method was defined anew
-        now = _way_in(_Door(now))
-        setattr(cls, name, now)
-    now.door.put(wrapper)
+    _door(cls, name).put(wrapper)
+
+def _door(cls, name):
+    "The door before method `name` of `cls`, a new one if the method has none"
+    now,doors = getattr(cls, name),cls.__dict__.get('_doors')
+    if doors is None: cls._doors = doors = {}
+    if not hasattr(now, 'door'):
+        setattr(cls, name, _way_in(_Door(now, doors[name].layers if name in doors else [])))
+    doors[name] = getattr(cls, name).door
+    return doors[name]
+
+def wrap_again(
+    cls, # A class of fastai
+):
+    "Put the wrappers back around methods of `cls` that were defined anew"
+    for name in cls.__dict__.get('_doors', {}): _door(cls, name)
 
 # %% ../nbs/00_core.ipynb #72f43173
 def _leave_autocast(learn, was):

@@ -161,7 +161,7 @@ class Checkpoint(TrickCallback):
         keep:int=3, # How many to keep, at least 1
     ):
         super().__init__()
-        _note_ways() # some may have been defined anew
+        wrap_again(Learner) # somebody may have defined a way to fit anew
         if keep<1: raise ValueError(f"`keep` is at least 1, got {keep}.")
         self.path,self.every,self.keep = Path(path),every,keep
         self._unit,self._n = _period(every)
@@ -219,9 +219,6 @@ def _noted(nm, f):
             if has_role(o, 'checkpoint') and (fs:=_files(o.path)): o._save({**read_checkpoint(fs[0]), 'done':True}, fs[0].stem)
         return res
     return way
-
-def _note_ways():
-    for o in _ways: wrap(Learner, o, partial(_noted, o))
 
 def _jumping(f):
     "Wrap `Learner.fit`: count the fits of a call; when resuming, leave out what is done"
@@ -288,7 +285,7 @@ def resume(self:Learner,
     cbs=None, # The callbacks that were given to `fit_*`, if any; a `Checkpoint` is added by itself
 )->Learner: # Trained
     "Go on with the training that the newest checkpoint in `path` belongs to, to the end that it had been given"
-    _note_ways()
+    wrap_again(Learner)
     d = read_checkpoint(path)
     call,folder = d['call'],Path(path).parent if Path(path).is_file() else Path(path)
     cbs = L(cbs)
@@ -306,7 +303,7 @@ def resume(self:Learner,
     return self
 
 wrap(Learner, 'fit', _jumping)
-_note_ways()
+for _nm in _ways: wrap(Learner, _nm, partial(_noted, _nm))
 
 # %% ../nbs/13_resume.ipynb #2cc57d09
 def _leaving_no_trace(f):

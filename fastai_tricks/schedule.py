@@ -211,6 +211,8 @@ def fine_tune_cos(self:Learner,
     base_lr /= 2
     self.fit_warmup_cos(epochs, slice(base_lr/lr_mult, base_lr), warmup_epochs=warmup_pct*epochs, **kwargs)
 
+wrap_again(Learner) # this module may have been loaded before, and its ways to fit wrapped
+
 # %% ../nbs/10_schedule.ipynb #06583ef5
 _paper = 'He et al. 2018'
 

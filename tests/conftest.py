@@ -1,5 +1,6 @@
 "What all tests need, before torch is imported: one thread for each process, as the tests run side by side; children that hear Ctrl-C"
-import os, signal
+import os, signal, sys, time
+from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
@@ -10,3 +11,12 @@ def hear_interrupts():
     if signal.getsignal(signal.SIGINT)==signal.SIG_IGN: signal.signal(signal.SIGINT, lambda *args: None) # we ourselves go on ignoring it
 
 hear_interrupts()
+
+begun = time.time()
+
+def pytest_sessionfinish(session):
+    "Note how long all tests took, see tools/suite.py"
+    if not os.environ.get('SUITE_TIMES') or hasattr(session.config, 'workerinput'): return
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'tools'))
+    import suite
+    suite.note(pytest=round(time.time()-begun, 1))

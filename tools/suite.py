@@ -1,0 +1,124 @@
+"""How long the tests may take, and whether pages may be run in any order.
+
+    python tools/suite.py report FILE     the CPU time of each page and the wall time of pytest against their budgets; FILE is what `SUITE_TIMES=FILE` had written
+    python tools/suite.py order [SEED]    everything imported first, then all pages in one process, in an order that SEED draws; none: a new one, which is printed
+    python tools/suite.py pages NAME ...  run these pages in a process each, and print their CPU time"""
+import argparse, contextlib, importlib, json, os, random, subprocess, sys, time
+from pathlib import Path, PurePath
+
+root = Path(__file__).resolve().parent.parent
+nbs = root/'nbs'
+
+# What a page may take, in seconds of CPU time of its process and of all that it started; its imports of fastai not counted. pytest: seconds of wall time.
+budgets = dict(
+    trick=8,
+    infrastructure=15,
+    tutorial=45,
+    statistics=40,
+    pytest=8*60,
+)
+
+# The first pattern that fits a page says what it is. What needs more than its budget is flagged `#| slow` (`@pytest.mark.slow` in a test), and runs weekly.
+kinds = [
+    ('tutorials/*',     'tutorial'),
+    ('index.ipynb',     'tutorial'),
+    ('explain/*',       'statistics'),
+    ('41_*',            'statistics'),
+    ('13_*',            'infrastructure'),
+    ('14_*',            'infrastructure'),
+    ('[123]?_*',        'trick'),
+    ('*',               'infrastructure'),
+]
+
+def kind(page):
+    "What `page`, a path in nbs/, is: a key of `budgets`"
+    return next(k for pattern,k in kinds if PurePath(page).match(pattern))
+
+def cpu():
+    "Seconds of CPU time of this process and of all that it has started, those included that still run"
+    import psutil
+    me = psutil.Process()
+    total = sum(me.cpu_times()[:4]) # its own, and that of children that have ended
+    for o in me.children(recursive=True):
+        with contextlib.suppress(psutil.Error): total += sum(o.cpu_times()[:4])
+    return total
+
+def note(**row):
+    "Add `row` to the file that `SUITE_TIMES` names"
+    with open(os.environ['SUITE_TIMES'], 'a') as f: f.write(json.dumps(row)+'\n')
+
+def time_pages():
+    "Have nbdev's runner note the CPU time of each page"
+    import functools, nbdev.test
+    plain = nbdev.test.test_nb
+    @functools.wraps(plain)
+    def test_nb(fn, *args, **kwargs):
+        import fastai.vision.all # the first page of a process would pay for all
+        before = cpu()
+        res = plain(fn, *args, **kwargs)
+        note(page=Path(fn).resolve().relative_to(nbs).as_posix(), cpu=round(cpu()-before, 2), passed=bool(res[0]))
+        return res
+    nbdev.test.test_nb = test_nb
+
+def report(rows):
+    "Print `rows` beside their budgets; how many are above"
+    above,total = 0,0
+    for o in sorted((o for o in rows if 'page' in o), key=lambda o: o['cpu']/budgets[kind(o['page'])], reverse=True):
+        most = budgets[kind(o['page'])]
+        above += o['cpu']>most
+        total += o['cpu']
+        print(f"{o['cpu']:7.1f} s of {most:3} {'ABOVE' if o['cpu']>most else '     '}  {o['page']} ({kind(o['page'])})")
+    print(f'{total:7.1f} s of CPU time for all pages')
+    for o in rows:
+        if 'pytest' not in o: continue
+        above += o['pytest']>budgets['pytest']
+        print(f"{o['pytest']:7.1f} s of {budgets['pytest']:3} {'ABOVE' if o['pytest']>budgets['pytest'] else '     '}  pytest (wall time)")
+    return above
+
+def pages():
+    "All pages"
+    from nbdev.doclinks import nbglob
+    return [Path(o).resolve() for o in sorted(nbglob(str(nbs)))]
+
+def in_order(seed):
+    "Import everything, then run all pages here in the order of `seed`; the names of those that fail"
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    sys.path.insert(0, str(root))
+    for o in sorted((root/'fastai_tricks').glob('*.py')):
+        if o.stem!='__init__': importlib.import_module(f'fastai_tricks.{o.stem}')
+    from nbdev.test import test_nb
+    files,bad = pages(),[]
+    random.Random(seed).shuffle(files)
+    print(f'order {seed}: {len(files)} pages', flush=True)
+    os.chdir(nbs)
+    for f in files:
+        before = cpu()
+        passed = test_nb(f, skip_flags=['slow'], basepath=root)[0]
+        print(f"{'ok  ' if passed else 'FAIL'} {f.relative_to(nbs)}, {cpu()-before:.1f} s", flush=True)
+        if not passed: bad.append(f.name)
+    print(f'order {seed}: {len(files)-len(bad)} passed, {len(bad)} failed {" ".join(bad)}')
+    return bad
+
+def alone(names):
+    "Run the pages whose path holds one of `names`, each in a process of its own"
+    here = str(Path(__file__).parent)
+    code = f'import sys; sys.path.insert(0, {here!r}); import suite; suite.time_pages(); import nbdev.test as t; sys.exit(not t.test_nb(sys.argv[1], skip_flags=["slow"])[0])'
+    env = {'OMP_NUM_THREADS':'1', **os.environ}
+    return sum(subprocess.run([sys.executable, '-W', 'ignore', '-c', code, str(o)], cwd=root, env=env).returncode!=0 for o in pages() if any(n in str(o.relative_to(nbs)) for n in names))
+
+def read(file): return [json.loads(o) for o in Path(file).read_text().splitlines()]
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('what', choices=['report','order','pages'])
+    p.add_argument('args', nargs='*')
+    a = p.parse_args()
+    if a.what=='order': return bool(in_order(int(a.args[0]) if a.args else random.randrange(10**6)))
+    if a.what=='report': return bool(report(read(a.args[0])))
+    import tempfile
+    with tempfile.TemporaryDirectory() as d:
+        os.environ['SUITE_TIMES'] = f'{d}/times'
+        failed = alone(a.args)
+        return bool(report(read(f'{d}/times'))) or failed>0
+
+if __name__=='__main__': sys.exit(main())
