@@ -48,8 +48,8 @@ class Arm:
 
 modes = ('bag','cumulative','leave_one_out','add_one','grid')
 ladders = dict( # tricks in a known order, by one name
-    first=['nag(lr=0.4, wd=0.0005)','warmup_cosine','no_bias_decay','label_smoothing','mixup(alpha=0.4, stop=0.8)'], # the bag of the first command
-    further=['resnet_d','zero_gamma'], # what the first command tries beyond it
+    first=['nag(lr=0.4, wd=0.0005)','warmup_cosine','no_bias_decay','mixup(alpha=0.4, stop=0.8)'], # the bag of the first command, see benchmarks/first.py
+    further=['label_smoothing','resnet_d','zero_gamma'], # what the first command tries beyond it
     quick='nag warmup_cosine resnet_d label_smoothing mixup'.split(), # a step from each chapter of the paper, for a few epochs
     table4='nag large_batch warmup_steps zero_gamma no_bias_decay low_precision'.split()) # the paper's Table 4: a larger batch, and what mends it
 

@@ -1,0 +1,42 @@
+"README's code for a student who comes from lesson 1 runs as it stands; only the download is replaced"
+import re
+from functools import partial
+from pathlib import Path
+import pytest
+
+readme = (Path(__file__).resolve().parent.parent/'README.md').read_text(encoding='utf-8')
+
+@pytest.fixture
+def pets(tmp_path):
+    "A few images named as those of the pets: cats begin with a capital"
+    from PIL import Image
+    from fastai_tricks.data import tiny_arrays
+    a = tiny_arrays()
+    (tmp_path/'images').mkdir()
+    for i in range(40):
+        name = 'Birman' if a['train_y'][i]%2 else 'beagle'
+        Image.fromarray(a['train_x'][i]).convert('RGB').save(tmp_path/'images'/f'{name}_{i}.jpg')
+    return tmp_path
+
+def test_the_lines_after_lesson_1(pets, monkeypatch):
+    import fastai.vision.all as vision
+    code = re.search(r'```python\n(.*?)```', readme, re.S)[1]
+    lines = [o for o in code.splitlines() if o.strip()]
+    assert len(lines)<=10 and 'fine_tune_cos' in code
+    monkeypatch.setattr(vision, 'untar_data', lambda url: pets)
+    monkeypatch.setattr(vision, 'vision_learner', partial(vision.vision_learner, pretrained=False))
+    small = code.replace('Resize(224)', 'Resize(32)').replace('(dls, resnet34', '(dls, resnet18')
+    names = {'__name__':'readme'}
+    exec(compile(small, 'README.md', 'exec'), names)
+    learn = names['learn']
+    assert [type(o).__name__ for o in learn.cbs if type(o).__module__.startswith('fastai_tricks')]==['LabelSmoothing','MixUp','NoBiasDecay']
+    assert len(learn.recorder.values)==3
+
+def test_every_link_works_where_readme_is_copied_to():
+    links = re.findall(r'\]\(([^)\s]+)\)', readme)
+    assert links and not [o for o in links if not re.match(r'https://|#', o)]
+    figures = re.findall(r'!\[([^\]]*)\]\(', readme)
+    assert figures and all(figures)
+
+def test_nothing_raw_is_shown():
+    assert 'Traceback' not in readme and not re.search(r'^\[\d+, [\d.]+', readme, re.M) # a logger's list
