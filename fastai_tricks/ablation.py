@@ -597,18 +597,18 @@ def _in_equal_time(arm, base, run, measure=True):
     key = f'{base.key()} {spec.key()} {run.data}'
     if key not in kept:
         if not measure: return arm
-        kept[key] = _time_both(base, spec, 1 if run.at_a_time(2)>1 else torch.get_num_threads())
+        plain,mine = _as_in_runs(run, base, spec)
+        kept[key] = dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
         if file is not None: file.write_text(json.dumps(kept, indent=1))
     return dataclasses.replace(arm, share=kept[key]['n_epoch']/base.n_epoch)
 
-def _time_both(base, spec, threads):
-    "Seconds per epoch of both, on as many threads as the runs will have, and the epochs that follow"
+def _as_in_runs(run, *specs, **kwargs):
+    "Seconds per epoch of `specs`, on as many threads as the runs will have; NaN where a run fails, for its row says why"
     had = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try: plain,mine = seconds_per_epoch(base, spec)
-    except Exception: plain = mine = 1. # a run that fails is a row, and says why
+    if run.at_a_time(2)>1: torch.set_num_threads(1)
+    try: return seconds_per_epoch(*specs, **kwargs)
+    except Exception: return [math.nan]*len(specs)
     finally: torch.set_num_threads(had)
-    return dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
 
 def _announcement(dls, specs, todo, run):
     "What will be trained on what, and how long it takes"
@@ -616,8 +616,7 @@ def _announcement(dls, specs, todo, run):
     lines = [data_summary(dls), f"Network: {describe(base.arch)}, {describe(base.opt_func)}, `{base.fit}` at {base.lr:g}, on {dls.device}."]
     if not todo: return '\n'.join([*lines, 'Every run is there already.'])
     runs = f"To train: {len(todo)} runs, {epochs} epochs, {jobs} at a time"
-    try: secs = seconds_per_epoch(base, rounds=1, steps=4)[0]*epochs/jobs
-    except Exception: secs = math.nan # a run that fails is a row, and says why
+    secs = _as_in_runs(run, base, rounds=1, steps=4)[0]*epochs/jobs
     return '\n'.join([*lines, f"{runs}." if math.isnan(secs) else f"{runs}: about {in_words(1.2*secs)}, the answer at {_oclock(1.2*secs)}."])
 
 # %% ../nbs/41_ablation.ipynb #e28ee1e0
