@@ -46,7 +46,7 @@ def effect_rows(name, abl):
         if i in effects:
             e = effects[i][0]
             lo,hi = sorted((a.sign*e.lo, a.sign*e.hi))
-            against = 'the short bag' if a.ref==2 and abl.mode=='bag' else refs[abl.mode]
+            against = 'the bag' if a.ref==1 and abl.mode=='bag' else refs[abl.mode]
             cost = f'{abl._cost(a):.2f}x'
             row.update(diff=f'{a.sign*e.mean:+.1f} [{lo:+.1f}, {hi:+.1f}]', against=against, verdict=verdict(e, a.sign), cost=cost)
             row['measured'] = f"{row['verdict']}: {row['diff']} points against {against}, at {cost} the time ({what}; {by})"

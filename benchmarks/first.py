@@ -51,6 +51,10 @@ def configurations():
     chosen = paper(.4)+[blend.format(.4, .8)]
     for t in chosen: res[f"1000 short without {t.split('(')[0]}"] = (1000, 12, [o for o in chosen if o!=t], 1e-2, [1,2,3])
     for t in (smooth, 'resnet_d', 'zero_gamma'): res[f'1000 short with {t}'] = (1000, 12, chosen+[t], None, [1,2,3])
+    # what each adds is asked at full length, where the bag's worth is told; 24 epochs, for all of it to end within six minutes
+    res['1000 end plain 24'] = (1000, 24, [], 1e-2, [1,2,3])
+    res['1000 end bag 24'] = (1000, 24, chosen, None, [1,2,3])
+    for n in (8, 10): res[f'1000 end bag {n}'] = (1000, n, chosen, None, [1,2,3])
     return res
 
 def train(dls, n_train, n_epoch, tricks, lr, seed):

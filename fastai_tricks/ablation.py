@@ -49,7 +49,7 @@ class Arm:
 modes = ('bag','cumulative','leave_one_out','add_one','grid')
 ladders = dict( # tricks in a known order, by one name
     first=['nag(lr=0.4, wd=0.0005)','warmup_cosine','no_bias_decay','mixup(alpha=0.4, stop=0.8)'], # the bag of the first command, see benchmarks/first.py
-    further=['label_smoothing','resnet_d','zero_gamma'], # what the first command tries beyond it
+    further=['label_smoothing','zero_gamma'], # what the first command tries beyond it
     quick='nag warmup_cosine resnet_d label_smoothing mixup'.split(), # a step from each chapter of the paper, for a few epochs
     table4='nag large_batch warmup_steps zero_gamma no_bias_decay low_precision'.split()) # the paper's Table 4: a larger batch, and what mends it
 
@@ -98,11 +98,11 @@ def _unique_names(ts): return list(dict.fromkeys(o.name for o in ts))
 def _all_named(o): return L(t for nm in ([o] if isinstance(o, (str,Bag)) else L(o)) for t in _named(nm))
 
 def _bag_arms(b, further, short):
-    "Plain fastai and the bag, long and short, and the short bag without each of its tricks and with each further one"
+    "Plain fastai and the bag, both for as long and for a share of it; the bag without each of its tricks and with each further one"
     whole = [Arm('plain fastai', bag()), Arm('bag', b, 0, 'bag'), Arm('bag, short', b, 0, 'bag, short', share=short),
              Arm('plain fastai, short', bag(), 0, 'plain fastai, short', share=short)] # does it lose by ending early?
-    without = [Arm(f'− {t.name}', b.without(t), 2, t.name, -1, short) for t in b]
-    return whole + without + [Arm(f'+ {t.name}', b+bag(t), 2, t.name, share=short) for t in further]
+    without = [Arm(f'− {t.name}', b.without(t), 1, t.name, -1) for t in b]
+    return whole + without + [Arm(f'+ {t.name}', b+bag(t), 1, t.name) for t in further]
 
 # %% ../nbs/41_ablation.ipynb #1ae79285
 @dataclass
@@ -570,11 +570,11 @@ def ablate(
     base = base or base_spec(built)
     base = base.copy(dls=built, **({} if n_epoch is None else dict(n_epoch=n_epoch)))
     run = _Runner(data_key(built), None if out is None else Path(out).expanduser(), jobs, engine, retry, progress)
-    if mode=='bag': plan[1] = _in_equal_time(plan[1], base, run, measure=False)
+    if mode=='bag': plan = _in_equal_time(plan, base, run, measure=False)
     specs = [(o.label, o.spec(base)) for o in plan]
     _try_first_step([specs[i] for i in sorted({i for i,_ in run.missing(specs, seeds)})])
     if out is not None: out = _writable(out)
-    if mode=='bag': plan[1] = _in_equal_time(plan[1], base, run)
+    if mode=='bag': plan = _in_equal_time(plan, base, run)
     specs = [(o.label, o.spec(base)) for o in plan]
     res,todo = Ablation(plan, specs, seeds, mode, built, {}),run.missing(specs, seeds)
     if progress: print(_announcement(built, specs, todo, run))
@@ -590,17 +590,18 @@ def ablate(
     if old and not retry and progress: print(f"{len(old)} of {len(res.rows)} runs failed ({old[0]['arm']}, seed {old[0]['seed']}: {old[0]['reason']}). `retry=True` tries them again.")
     return res
 
-def _in_equal_time(arm, base, run, measure=True):
-    "`arm` with as many epochs as fit into the time of `base`; once measured, the answer is kept beside the rows"
-    spec,file = dataclasses.replace(arm, share=1).spec(base),None if run.out is None else run.out/'plan.json'
+def _in_equal_time(plan, base, run, measure=True):
+    "`plan`, where the bag has as many epochs as fit into the time of `base`; once measured, the answer is kept beside the rows"
+    spec,file = dataclasses.replace(plan[1], share=1).spec(base),None if run.out is None else run.out/'plan.json'
     kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
     key = f'{base.key()} {spec.key()} {run.data}'
     if key not in kept:
-        if not measure: return arm
+        if not measure: return plan
         plain,mine = _as_in_runs(run, base, spec)
         kept[key] = dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
         if file is not None: file.write_text(json.dumps(kept, indent=1))
-    return dataclasses.replace(arm, share=kept[key]['n_epoch']/base.n_epoch)
+    share = kept[key]['n_epoch']/base.n_epoch
+    return [dataclasses.replace(a, share=share) if i==1 or a.ref==1 else a for i,a in enumerate(plan)]
 
 def _as_in_runs(run, *specs, **kwargs):
     "Seconds per epoch of `specs`, on as many threads as the runs will have; NaN where a run fails, for its row says why"
@@ -741,7 +742,7 @@ def _epochs(self:Ablation):
 @patch
 def _small_print(self:Ablation):
     k = sum(o.ref is not None for o in self.arms)
-    ref = dict(bag='plain fastai, for single tricks to the short bag', cumulative='the step before', leave_one_out='the full bag', add_one='the baseline', grid='the baseline')[self.mode]
+    ref = dict(bag='plain fastai, for single tricks to the bag', cumulative='the step before', leave_one_out='the full bag', add_one='the baseline', grid='the baseline')[self.mode]
     return (f"Difference to {ref}, paired by seed and picture; intervals cover other seeds and other pictures, all {k} together at 95 %; the spread between seeds is that of all comparisons where they agree. {len(self.seeds)} seeds, {self._epochs()}, "
             f"{len(self.dls.train_ds)} pictures to train on, {len(self.dls.valid_ds)} to measure with. Seconds: training only, median epoch, one thread per run if several run at a time. Cost: time of the whole training over that of the first row. Peak MB: of the process on a CPU, of the tensors on a GPU. GFLOP: a training step, per picture." + (f' {self.missing} runs are missing.' if self.missing else ''))
 
@@ -842,7 +843,7 @@ def _paths(self, arms):
 
 @patch
 def _plot_bag(self:Ablation):
-    "Left: accuracy over time of plain fastai and of the bag, long and short. Right: what each trick adds to the short bag"
+    "Left: accuracy over time of plain fastai and of the bag, long and short. Right: what each trick adds to the bag"
     effects = self.effects()
     fig,(ax,ax2) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(1,1.1), layout='constrained')
     colors,secs,labels = (grey,trick_color('bag'),trick_color('bag'),grey),lambda i: np.median([o['seconds'] for o in self._ok(i).values()]),{}
@@ -862,10 +863,10 @@ def _plot_bag(self:Ablation):
     rows = []
     for i,(e,dots) in effects.items():
         a = self.arms[i]
-        if a.ref!=2: continue
+        if a.ref!=1: continue
         lo,hi = sorted((a.sign*e.lo, a.sign*e.hi))
         rows.append(dict(label=a.name, color=trick_color(a.name), diff=a.sign*e.mean, lo=lo, hi=hi, dots=a.sign*dots, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed'))
-    show_effects(rows, 'What each adds to the short bag', 'accuracy with it minus without it, % points', ax=ax2)
+    show_effects(rows, 'What each of its tricks adds', 'accuracy with it minus without it, % points', ax=ax2)
     return ax
 
 # %% ../nbs/41_ablation.ipynb #eef2960b

@@ -73,12 +73,12 @@ def parser()->argparse.ArgumentParser:
     a.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, or a name in fastai's URLs (default: %(default)s)")
     a.add_argument('--tricks', nargs='+', default=None, metavar='NAME', help="tricks in the order to add them, with arguments if you like: 'mixup(alpha=0.4)'; or a recipe; or a ladder: 'first', 'quick' (nag, warmup_cosine, resnet_d, label_smoothing, mixup) or 'table4', the paper's Table 4 (default: first)")
     a.add_argument('--mode', default=None, choices=['bag','cumulative','leave_one_out','add_one','grid'], help='the whole bag against plain fastai in the same time and in less, and what each trick adds; each trick on top of those before; the full bag without each; each alone; or one trick with several values (default: bag; with --tricks cumulative)')
-    a.add_argument('--further', nargs='+', default=None, metavar='NAME', help='for --mode bag: tricks to try beyond the bag (default: with the bag of the first command label_smoothing, resnet_d and zero_gamma)')
+    a.add_argument('--further', nargs='+', default=None, metavar='NAME', help='for --mode bag: tricks to try beyond the bag (default: with the bag of the first command label_smoothing and zero_gamma)')
     a.add_argument('--short', type=float, default=.4, help='for --mode bag: the share of the epochs after which the short bag ends (default: %(default)s)')
     a.add_argument('--grid', nargs='+', default=None, metavar='NAME=V,V', help='for --mode grid: values of an argument of the trick, as alpha=0.1,0.4')
     a.add_argument('--halving', action='store_true', help='for the modes add_one and grid: stop the worse half after a quarter and after half of the epochs')
-    a.add_argument('--seeds', type=int, default=None, help='trainings of each arm (default: 4 in mode bag, else 3)')
-    a.add_argument('--epochs', type=int, default=None, help='epochs of each training, in mode bag of plain fastai (default: 30 in mode bag on the embedded images, where 1,000 are trained on, else 3; in a folder 10 in mode bag, else 5)')
+    a.add_argument('--seeds', type=int, default=3, help='trainings of each arm (default: %(default)s)')
+    a.add_argument('--epochs', type=int, default=None, help='epochs of each training, in mode bag of plain fastai (default: 24 in mode bag on the embedded images, where 1,000 are trained on, else 3; in a folder 10 in mode bag, else 5)')
     a.add_argument('--lr', type=float, default=None, help="peak learning rate of plain fastai's Adam (default: 0.01 in mode bag on the embedded images, the best of those tried; else 0.003)")
     a.add_argument('--size', type=int, default=None, help='height and width of the pictures of a folder, in pixels (default: 64)')
     a.add_argument('--bs', type=int, default=64, help='pictures in a batch (default: %(default)s)')
@@ -140,7 +140,7 @@ def _plan(args):
     embedded = args.data=='embedded'
     mode = args.mode or ('cumulative' if args.tricks else 'bag')
     further = args.further or (['further'] if mode=='bag' and not args.tricks else [])
-    first = dict(n_epoch=30, lr=1e-2) if embedded else dict(n_epoch=10, lr=3e-3)
+    first = dict(n_epoch=24, lr=1e-2) if embedded else dict(n_epoch=10, lr=3e-3)
     usual = first if mode=='bag' else dict(n_epoch=3 if embedded else 5, lr=3e-3)
     return args.tricks or ['first'],mode,further,args.epochs or usual['n_epoch'],args.lr or usual['lr']
 
@@ -151,14 +151,13 @@ def _ablate(args):
     grid = _grid(args.grid)
     names,mode,further,n_epoch,lr = _plan(args)
     arms(names, mode, grid, further, args.short) # a misspelt name is told before any data are read
-    seeds = (4 if mode=='bag' else 3) if args.seeds is None else args.seeds
-    if seeds<1: raise ValueError(f"--seeds is at least 1, got {seeds}. A verdict needs at least 2, three are better.")
+    if args.seeds<1: raise ValueError(f"--seeds is at least 1, got {args.seeds}. A verdict needs at least 2, three are better.")
     if lr<=0: raise ValueError(f"--lr is above 0, got {lr}.")
     _check(args, 'epochs', 'size', 'bs', 'jobs')
     check_writable(args.out)
     embedded = args.data=='embedded'
     dls = _dls(args, args.bs, 64, few=mode=='bag')
-    res = ablate(dls, names, base=base_spec(dls).copy(lr=lr), mode=mode, grid=grid, n_epoch=n_epoch, seeds=seeds, out=args.out, jobs=args.jobs,
+    res = ablate(dls, names, base=base_spec(dls).copy(lr=lr), mode=mode, grid=grid, n_epoch=n_epoch, seeds=args.seeds, out=args.out, jobs=args.jobs,
                  halving=args.halving, retry=args.retry, engine=args.engine, further=further, short=args.short)
     out = Path(args.out).expanduser()
     name = 'the embedded Fashion-MNIST sample' if embedded else str(args.data)
