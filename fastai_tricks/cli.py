@@ -142,7 +142,7 @@ def _plan(args):
     further = args.further or (['further'] if mode=='bag' and not args.tricks else [])
     first = dict(n_epoch=24, lr=1e-2) if embedded else dict(n_epoch=10, lr=3e-3)
     usual = first if mode=='bag' else dict(n_epoch=3 if embedded else 5, lr=3e-3)
-    return args.tricks or ['first'],mode,further,args.epochs or usual['n_epoch'],args.lr or usual['lr']
+    return args.tricks or ['first'],mode,further,args.epochs or usual['n_epoch'],usual['lr'] if args.lr is None else args.lr
 
 def _ablate(args):
     import matplotlib
