@@ -55,7 +55,7 @@ ladders = dict( # tricks in a known order, by one name
 
 def _named(o):
     "The tricks that `o` names: a ladder, a recipe, a trick, or a trick with arguments as `'mixup(alpha=0.4)'`"
-    if not isinstance(o, str): return list(o) if isinstance(o, Bag) else [as_trick(o)]
+    if not isinstance(o, str): return list(o) if has_role(o, 'bag') else [as_trick(o)]
     if o in ladders: return [t for nm in ladders[o] for t in _named(nm)]
     if o not in tricks and o in recipes(): return list(recipe(o))
     nm,_,args = o.partition('(')
@@ -95,7 +95,7 @@ def arms(
 
 def _unique_names(ts): return list(dict.fromkeys(o.name for o in ts))
 
-def _all_named(o): return L(t for nm in ([o] if isinstance(o, (str,Bag)) else L(o)) for t in _named(nm))
+def _all_named(o): return L(t for nm in ([o] if isinstance(o, str) or has_role(o, 'bag') else L(o)) for t in _named(nm))
 
 def _bag_arms(b, further, short):
     "Plain fastai and the bag, both for as long and for a share of it; the bag without each of its tricks and with each further one"
