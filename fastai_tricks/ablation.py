@@ -246,13 +246,16 @@ def _on_gpu(dls): return getattr(dls.device, 'type', 'cpu')=='cuda'
 def _rss(): return psutil.Process().memory_info().rss
 _swept = [0] # bytes of this process after the last sweep
 
+def _sweep():
+    "Give back to the system what earlier Learners left"
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError): ctypes.CDLL(None).malloc_trim(0) # glibc's
+    _swept[0] = _rss()
+
 def _reset_peak(dls):
     if _on_gpu(dls): return torch.cuda.reset_peak_memory_stats(dls.device)
     try:
-        if _rss() > _swept[0]+50*2**20: # give back what an earlier run left
-            gc.collect()
-            ctypes.CDLL(None).malloc_trim(0)
-            _swept[0] = _rss()
+        if _rss() > _swept[0]+20*2**20: _sweep()
         Path('/proc/self/clear_refs').write_text('5')
     except (OSError, AttributeError): pass # not Linux: the peak is that of the process so far
 
@@ -511,16 +514,16 @@ class _Runner:
         rows.update({k: {**self.rows[v], 'arm':specs[k[0]][0]} for k,v in keys.items() if v in self.rows})
         todo = [o for o in keys if o not in rows]
         epochs = lambda ks: sum(specs[i][1].n_epoch for i,_ in ks)
-        with tqdm(total=epochs(keys), initial=epochs(rows), desc=desc, unit='epoch', disable=not self.progress, bar_format='{desc} {percentage:3.0f}% {bar:10} {postfix}') as bar:
+        say = lambda o: f'{desc}: {o}'
+        with tqdm(total=epochs(keys), initial=epochs(rows), desc=say(f'{len(todo)} of {len(keys)} to train'), disable=not self.progress, bar_format='{percentage:3.0f}% {bar:10} {desc}') as bar:
             t0,done = time.time(),0
-            bar.set_postfix_str(f'{len(todo)} of {len(keys)} to train')
             for i,s,row in _results(specs, todo, self.at_a_time(len(todo)), self.engine):
                 row.update(key=keys[i,s], data=self.data, versions=json.dumps(versions, sort_keys=True), commit=_commit())
                 if self.file is not None: append_row(self.file, row)
                 rows[i,s] = self.rows[row['key']] = row
                 done += specs[i][1].n_epoch
                 left = (time.time()-t0)/done*(epochs(keys)-epochs(rows))
-                bar.set_postfix_str(f"answer at {_oclock(left)}; {(so_far or _last_row)(row)}", refresh=False)
+                bar.set_description_str(say(f"answer at {_oclock(left)}; {(so_far or _last_row)(row)}"), refresh=False)
                 bar.update(specs[i][1].n_epoch)
         return rows
 
@@ -578,6 +581,7 @@ def ablate(
     specs = [(o.label, o.spec(base)) for o in plan]
     res,todo = Ablation(plan, specs, seeds, mode, built, {}),run.missing(specs, seeds)
     if progress: print(_announcement(built, specs, todo, run))
+    _sweep() # the processes that train need the memory
     try:
         if halving: plan,res.halted = _halve(plan, base, seeds, run)
         res.arms,res.specs = plan,[(o.label, o.spec(base)) for o in plan]
