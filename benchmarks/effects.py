@@ -35,7 +35,7 @@ def _measured(abl):
 
 def effect_rows(name, abl):
     "A row for each arm of `abl`, as text; a difference tells what the trick adds"
-    from fastai_tricks.ablation import verdict
+    from fastai_tricks.ablation import _points, verdict
     (what,by),t,effects = _measured(abl),abl.table(),abl.effects()
     refs = dict(cumulative='the step before', add_one='the baseline', bag='plain fastai')
     for i,a in enumerate(abl.arms):
@@ -45,10 +45,9 @@ def effect_rows(name, abl):
         row.update(note=f'{what}; {by}. Intervals cover other seeds and other images, all differences of one command together at 95 %.', headline=abl.headline())
         if i in effects:
             e = effects[i][0]
-            lo,hi = sorted((a.sign*e.lo, a.sign*e.hi))
-            against = 'the bag' if a.ref==1 and abl.mode=='bag' else refs[abl.mode]
+            against = refs[abl.mode] if a.ref!=1 or abl.mode!='bag' else 'the bag without it' if a.sign<0 else 'the bag'
             cost = f'{abl._cost(a):.2f}x'
-            row.update(diff=f'{a.sign*e.mean:+.1f} [{lo:+.1f}, {hi:+.1f}]', against=against, verdict=verdict(e, a.sign), cost=cost)
+            row.update(diff=_points(e.mean, e.lo, e.hi, a.sign).replace(' points', ''), against=against, verdict=verdict(e, a.sign), cost=cost)
             row['measured'] = f"{row['verdict']}: {row['diff']} points against {against}, at {cost} the time ({what}; {by})"
         yield row
 

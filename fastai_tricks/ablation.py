@@ -751,6 +751,12 @@ def _small_print(self:Ablation):
             f"{len(self.dls.train_ds)} pictures to train on, {len(self.dls.valid_ds)} to measure with. Seconds: training only, median epoch, one thread per run if several run at a time. Cost: time of the whole training over that of the first row. Peak MB: of the process on a CPU, of the tensors on a GPU. GFLOP: a training step, per picture." + (f' {self.missing} runs are missing.' if self.missing else ''))
 
 # %% ../nbs/41_ablation.ipynb #05d0d78d
+def _points(m, lo, hi, sign=1):
+    "A difference with its interval, seen from the other side where `sign` is -1; no zero has a minus"
+    say = lambda o: f'{round(float(o), 1)+0.:+.1f}'
+    lo,hi = sorted((sign*lo, sign*hi))
+    return f"{say(sign*m)} points [{say(lo)}, {say(hi)}]"
+
 @patch
 def answers(self:Ablation)->list: # A sentence for each comparison
     "What the ablation says about each trick"
@@ -759,7 +765,7 @@ def answers(self:Ablation)->list: # A sentence for each comparison
         n = sp.n_epoch
         if a.ref is None: continue
         if pd.isna(o['diff']): res.append(f"`{a.name}`: no finished pair of runs" + (f", {o.failed} failed ({self._why(a)})" if o.failed else '') + '.'); continue
-        rng = f"{a.sign*o['diff']:+.1f} points [{min(a.sign*o.lo, a.sign*o.hi):+.1f}, {max(a.sign*o.lo, a.sign*o.hi):+.1f}]"
+        rng = _points(o['diff'], o.lo, o.hi, a.sign)
         cost = f", at {self._cost(a):.2f} times the time"
         if a.name in ('bag, short','plain fastai, short'):
             res.append(f"`{a.name.removesuffix(', short')}` in {n} epochs, {self._cost(a):.2f} of the time: {rng} against plain fastai.")
@@ -793,7 +799,7 @@ def headline(self:Ablation)->str: # Of mode 'bag'; '' in the other modes
     if self.mode!='bag': return ''
     effects = self.effects()
     if 1 not in effects: return 'bag: no finished pair of runs'
-    rng = lambda i: f"{effects[i][0].mean:+.1f} points [{effects[i][0].lo:+.1f}, {effects[i][0].hi:+.1f}]"
+    rng = lambda i: _points(effects[i][0].mean, effects[i][0].lo, effects[i][0].hi)
     time = lambda i: f"{self._cost(self.arms[i]):.2f}".lstrip('0')
     when = 'equal time' if self._cost(self.arms[1])<=1.1 else f'{time(1)} times the time'
     one = ' with one seed' if len(effects[1][1])<2 else ''
@@ -856,13 +862,16 @@ def _plot_bag(self:Ablation):
         x = np.array(x)*secs(i)/(secs(0)*self.specs[0][1].n_epoch)
         end = two_way(100*self._hits(i, list(self._ok(i))).astype(float))
         ax.plot(x, [*ys.mean(0)[:-1], end.mean], color=colors[i], lw=1.8, ls='-' if i<2 else ':') # the last glance gives way to the whole validation set
-        ax.fill_between(x, ys.min(0), ys.max(0), color=colors[i], alpha=.12, lw=0)
+        if i<2: ax.fill_between(x, ys.min(0), ys.max(0), color=colors[i], alpha=.12, lw=0)
         ax.plot(x[-1], end.mean, 'o', color=colors[i], ms=6)
         labels[i] = (x[-1], end.mean, f"{self.arms[i].label} {end.mean:.1f} %")
     if labels:
         top = max(y for _,y,_ in labels.values())
         ax.set_ylim(top-14, top+3)
-    for i,(x,y,txt) in labels.items(): ax.annotate(txt, (x, y), xytext=(0,8 if i in (1,2) else -15), textcoords='offset points', ha='right' if i<2 else 'center', color=colors[i], fontsize=9)
+    beside = {0:(0,-15,'right'), 1:(0,8,'right'), 2:(0,8,'right'), 3:(7,-12,'left')}
+    for i,(x,y,txt) in labels.items():
+        dx,dy,ha = beside[i]
+        ax.annotate(txt, (x, y), xytext=(dx,dy), textcoords='offset points', ha=ha, color=colors[i], fontsize=9)
     show_lines({}, self.headline().split(';')[0], "time, as a share of plain fastai's", 'accuracy, %', ax=ax)
     rows = []
     for i,(e,dots) in effects.items():
@@ -870,7 +879,7 @@ def _plot_bag(self:Ablation):
         if a.ref!=1: continue
         lo,hi = sorted((a.sign*e.lo, a.sign*e.hi))
         rows.append(dict(label=a.name, color=trick_color(a.name), diff=a.sign*e.mean, lo=lo, hi=hi, dots=a.sign*dots, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed'))
-    show_effects(rows, 'What each of its tricks adds', 'accuracy with it minus without it, % points', ax=ax2)
+    show_effects(rows, 'What each trick adds', 'accuracy with it minus without it, % points', ax=ax2)
     return ax
 
 # %% ../nbs/41_ablation.ipynb #eef2960b
@@ -890,7 +899,7 @@ def report(self:Ablation,
     html = env.get_template('report.html').render(headline=self.headline(), answers=self.answers(), head=head, rows=rows, note=self._small_print(), svg=fig_svg(self.plot().figure), facts={k:v for k,v in facts.items() if v not in ('',None)},
         base=base._rows(), steps=[(a.label, a.spec(base).diff(self.arms[a.ref].spec(base))) for a in self.arms if a.ref is not None], runs=[(o['arm'], o['seed'], o['status'], o['accuracy'], o['seconds'], o['reason']) for o in self.runs.to_dict('records')], repeat=repeat,
         titles=dict(bag='The whole bag, and what each of its tricks adds', cumulative='Each trick added to the ones before', leave_one_out='Each trick left out of the full bag', add_one='Each trick alone', grid='Values of one trick')[self.mode],
-        curves=fig_svg(self.curves().figure) if any(o['curve']==o['curve'] and o['curve'] for o in self.rows.values() if o['status']=='ok') else '')
+        curves=fig_svg(self.curves().figure) if self.mode!='bag' and any(o['curve']==o['curve'] and o['curve'] for o in self.rows.values() if o['status']=='ok') else '')
     path = Path(path)
     tmp = path.with_suffix('.tmp')
     tmp.write_text(html, encoding='utf-8')
