@@ -33,9 +33,9 @@ def other_images(folder, n_train, bs=64):
         with gzip.open(folder/f'{part}-labels-idx1-ubyte.gz') as f: y = np.frombuffer(f.read(), np.uint8, offset=8)
         x = x.reshape(-1, 28, 28)
         for c in range(10): items += [(x[i],classes[c]) for i in np.flatnonzero(y==c)[500:500+n//10]]
-    block = DataBlock((ImageBlock(PILImageBW), CategoryBlock(classes, sort=False)), getters=[ItemGetter(0),ItemGetter(1)],
+    block = DataBlock((ImageBlock(PILImageBW), CategoryBlock(classes, sort=False)), get_items=lambda _: items, getters=[ItemGetter(0),ItemGetter(1)],
                       splitter=IndexSplitter(range(n_train, len(items))), batch_tfms=[Normalize.from_stats([.286], [.353])])
-    return in_memory(block.dataloaders(items, bs=bs, num_workers=0))
+    return in_memory(block.dataloaders('', bs=bs, num_workers=0))
 
 def paper(a, wd='5e-4'): return [f'nag(lr={a}, wd={wd})','warmup_cosine','no_bias_decay']
 smooth,blend = 'label_smoothing','mixup(alpha={}, stop={})'

@@ -502,7 +502,13 @@ class _Runner:
         self.rows = {} if out is None else {o['key']:o for o in read_rows(self.file).to_dict('records') if o['status']=='ok' or not retry}
 
     def key(self, spec, seed): return _run_key(spec.copy(seed=seed), self.data)
-    def missing(self, specs, seeds): return [(i,s) for s in seeds for i,(_,sp) in enumerate(specs) if self.key(sp, s) not in self.rows]
+    def missing(self, specs, seeds):
+        "(arm, seed) of the runs to train, seed by seed, so that a stop leaves whole seeds"
+        return [(i,s) for s in seeds for i,(_,sp) in enumerate(specs) if self.key(sp, s) not in self.rows and self.twin(specs, i)==i]
+    def twin(self, specs, i):
+        "The first arm that is arm `i` under another name: of the same tricks and the same record. It is trained for both"
+        same = lambda sp: (sp.tricks, self.key(sp, 0))==(specs[i][1].tricks, self.key(specs[i][1], 0))
+        return first(j for j,(_,sp) in enumerate(specs) if same(sp))
     def at_a_time(self, n):
         "How many of `n` runs are trained side by side"
         return self.jobs or (1 if torch.cuda.is_available() else max(1, min(joblib.cpu_count(), n or 1)))
@@ -510,9 +516,9 @@ class _Runner:
     def __call__(self, specs, seeds, desc='runs', rows=None, so_far=None):
         "(arm, seed) to row, filled as runs end; `so_far(row)` says what is known"
         rows = {} if rows is None else rows
-        keys = {(i,s): self.key(sp, s) for s in seeds for i,(_,sp) in enumerate(specs)} # seed by seed: a run that is stopped early has whole seeds
+        keys = {(i,s): self.key(sp, s) for s in seeds for i,(_,sp) in enumerate(specs)}
         rows.update({k: {**self.rows[v], 'arm':specs[k[0]][0]} for k,v in keys.items() if v in self.rows})
-        todo = [o for o in keys if o not in rows]
+        todo = self.missing(specs, seeds)
         epochs = lambda ks: sum(specs[i][1].n_epoch for i,_ in ks)
         say = lambda o: f'{desc}: {o}'
         with tqdm(total=epochs(keys), initial=epochs(rows), desc=say(f'{len(todo)} of {len(keys)} to train'), disable=not self.progress, bar_format='{percentage:3.0f}% {bar:10} {desc}') as bar:
@@ -520,11 +526,13 @@ class _Runner:
             for i,s,row in _results(specs, todo, self.at_a_time(len(todo)), self.engine):
                 row.update(key=keys[i,s], data=self.data, versions=json.dumps(versions, sort_keys=True), commit=_commit())
                 if self.file is not None: append_row(self.file, row)
-                rows[i,s] = self.rows[row['key']] = row
-                done += specs[i][1].n_epoch
+                self.rows[row['key']] = row
+                new = [(j,s) for j in range(len(specs)) if self.twin(specs, j)==i]
+                rows.update({k: {**row, 'arm':specs[k[0]][0]} for k in new})
+                done += epochs(new)
                 left = (time.time()-t0)/done*(epochs(keys)-epochs(rows))
                 bar.set_description_str(say(f"answer at {_oclock(left)}; {(so_far or _last_row)(row)}"), refresh=False)
-                bar.update(specs[i][1].n_epoch)
+                bar.update(epochs(new))
         return rows
 
 def _last_row(row): return f"{row['arm']}, seed {row['seed']}: " + (f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60])

@@ -157,9 +157,9 @@ def tiny_dls(
         if not 10<=v<=5000: raise ValueError(f"`{nm}` is 10 to 5000, got {v}.")
     a = tiny_arrays()
     items = [(x,classes[y]) for nm,n in (('train',n_train),('valid',n_valid)) for x,y in zip(a[f'{nm}_x'][:n], a[f'{nm}_y'][:n])]
-    block = DataBlock((ImageBlock(PILImageBW), CategoryBlock(classes, sort=False)), getters=[ItemGetter(0),ItemGetter(1)],
+    block = DataBlock((ImageBlock(PILImageBW), CategoryBlock(classes, sort=False)), get_items=lambda _: items, getters=[ItemGetter(0),ItemGetter(1)],
                       splitter=IndexSplitter(range(n_train, n_train+n_valid)), batch_tfms=[Normalize.from_stats([.286], [.353]), *L(batch_tfms)])
-    dls = in_memory(block.dataloaders(items, bs=bs, num_workers=0, device=device))
+    dls = in_memory(block.dataloaders('embedded', bs=bs, num_workers=0, device=device)) # a source of arrays fastai would write out as text, for seconds
     dls.held_out = "other images of the sample"
     if seed is not None: seed_everything(seed, dls)
     return dls
