@@ -55,6 +55,12 @@ def _same_text(f, g):
     try: return inspect.getsource(_bare(f))==inspect.getsource(_bare(g))
     except OSError: return False # typed where it was not kept
 
+def _in_file(f): return os.path.isfile(_bare(f).__code__.co_filename)
+
+def _outlives(f, g):
+    "Is `f` a module's, and `g` only a notebook's?"
+    return _in_file(f) and not _in_file(g)
+
 # %% ../nbs/00_core.ipynb #e4e73660
 def describe(
     o, # Any value that a `Spec` may hold: function, partial, class, callback, tensor, container, number
@@ -312,7 +318,7 @@ def _is_new(t):
     "Is `t` to be registered? Not if its text is; refused if its name stands for something else"
     was = tricks.get(t.name)
     if was is None or _same_place(was.func, t.func): return True
-    if _same_text(was.func, t.func): return False
+    if _same_text(was.func, t.func): return _outlives(t.func, was.func)
     code = _bare(was.func).__code__
     raise ValueError(f"`{t.name}` is the name of a trick already, of {code.co_filename}, line {code.co_firstlineno}; recipes and the command line mean that one. "
                      f"Give yours another: `@trick(name='my_{t.name}')`.")
@@ -507,10 +513,11 @@ class _Door:
         for o in self.layers: self.top = o(self.top)
     def put(self, layer):
         "Add `layer`, or put it in the place of an earlier form of it; the same text from elsewhere changes nothing"
-        forms = [i for i,o in enumerate(self.layers) if _bare(o).__qualname__==_bare(layer).__qualname__]
-        if not forms: self.layers.append(layer)
-        elif _same_place(self.layers[forms[0]], layer) or not _same_text(self.layers[forms[0]], layer): self.layers[forms[0]] = layer
+        i = first(i for i,o in enumerate(self.layers) if _bare(o).__qualname__==_bare(layer).__qualname__)
+        if i is None: self.layers.append(layer)
+        elif self.replaces(layer, self.layers[i]): self.layers[i] = layer
         self.build()
+    def replaces(self, new, old): return _same_place(old, new) or not _same_text(old, new) or _outlives(new, old)
 
 def _way_in(door):
     "What stands on the class: it calls whatever wrappers there are by then"
