@@ -464,8 +464,8 @@ class _Steps(Callback):
 
 def seconds_per_epoch(
     *specs, # Records to time, in turns
-    rounds:int=3, # Turns of each
-    steps:int=6, # Steps of a turn
+    rounds:int=3, # Turns of each, at least 1
+    steps:int=6, # Steps of a turn that are timed, at least 2
 )->list: # Seconds of training for each record; NaN where an epoch has too few steps to tell
     "How long an epoch takes here and now, from the median step"
     took,size = [[] for _ in specs],[1]*len(specs)

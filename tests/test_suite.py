@@ -13,12 +13,19 @@ def test_what_a_page_is(page, kind):
     assert (suite.nbs/page).exists()
     assert suite.kind(page)==kind
 
-def test_what_is_above_its_budget_is_named_and_counted(capsys):
+def test_what_is_above_its_budget_is_named_and_counted(capsys, monkeypatch):
+    monkeypatch.setattr(suite, 'again', lambda row: row)
     rows = [dict(page='31_mixup.ipynb', cpu=suite.budgets['trick']+.1), dict(page='30_targets.ipynb', cpu=1.), dict(pytest=suite.budgets['pytest']+1)]
     assert suite.report(rows)==2
     above = [o for o in capsys.readouterr().out.splitlines() if 'ABOVE' in o]
     assert [o.split()[-2] for o in above]==['31_mixup.ipynb','(wall'], above
     assert suite.report(rows[1:2])==0
+
+@pytest.mark.parametrize('alone,counts', [(3.,3.), (99.,9.)])
+def test_a_page_above_its_budget_is_run_once_more_by_itself(monkeypatch, alone, counts):
+    def run(names, SUITE_TIMES): Path(SUITE_TIMES).write_text(f'{{"page":"{names[0]}", "cpu":{alone}}}\n')
+    monkeypatch.setattr(suite, 'alone', run)
+    assert suite.again(dict(page='31_mixup.ipynb', cpu=9.))['cpu']==counts
 
 def test_cpu_time_counts_children_that_run_and_that_ended():
     import subprocess, time
