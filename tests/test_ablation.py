@@ -41,6 +41,7 @@ def test_a_killed_process_is_a_row_and_the_others_go_on(toy, tmp_path):
     assert len(read_rows(tmp_path/'runs.csv'))==9
     same(ablate(toy.dls, ['label_smoothing'], **{**kw, 'out':None, 'jobs':1}), ablate(toy.dls, ['label_smoothing'], **kw)) # found in the file, and right
 
+@pytest.mark.slow # a cluster of three nodes
 def test_a_ray_cluster_gives_the_same_numbers(toy):
     ray = pytest.importorskip('ray', reason='an optional extra, without a wheel for every Python')
     from ray.cluster_utils import Cluster

@@ -1,5 +1,5 @@
 "The command line as people meet it: mistakes, Ctrl-C, a kill, several processes"
-import csv, os, shutil, signal, subprocess, sys, time
+import csv, json, os, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 
@@ -7,6 +7,21 @@ cli = [sys.executable, '-c', 'import sys; from fastai_tricks.cli import main; sy
 env = {**os.environ, 'PYTHONWARNINGS':'ignore'}
 
 def run(*args, cwd=None): return subprocess.run([*cli, *map(str,args)], capture_output=True, text=True, timeout=300, env=env, cwd=cwd)
+
+each_code = '''
+import contextlib, io, json, os, sys
+from fastai_tricks.cli import main
+for args in json.loads(sys.argv[1]):
+    err,here = io.StringIO(),set(os.listdir())
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()): code = main(args)
+    print(json.dumps([code, err.getvalue(), sorted(set(os.listdir())-here)]))
+'''
+
+def one_after_another(asked, cwd):
+    "Exit code, stderr and what was left in `cwd` of each command, run in one process, for starting takes longer than the commands"
+    r = subprocess.run([sys.executable, '-c', each_code, json.dumps(asked)], capture_output=True, text=True, timeout=300, env=env, cwd=cwd)
+    assert r.returncode==0, r.stderr
+    return [json.loads(o) for o in r.stdout.splitlines()]
 
 @pytest.fixture(scope='module')
 def pictures(tmp_path_factory):
@@ -38,12 +53,14 @@ def test_mistakes_get_one_line_and_leave_nothing(pictures, tmp_path):
              (['--data',bad], 'zz.png'), (['--seeds','0'], 'at least 1'), (['--data',pictures,'--out','/dev/null/x'], 'Cannot write'),
              (['--data',bad,'--out','/dev/null/x'], 'Cannot write'), # told before anything is decoded
              (['--data',pictures,'--tricks','mixup(alpha=-1)'], 'alpha'), (['--data',pictures,'--tricks','warmup_cosine(warmup_epochs=-1)'], 'warmup')]
-    for args,words in cases:
+    asked = []
+    for args,_ in cases:
         out = [] if '--out' in args else ['--out', tmp_path/'out']
-        r = run('ablate', *args, *out, cwd=tmp_path)
-        assert r.returncode==2, (args, r.stderr)
-        assert r.stderr.count('\n')==1 and words in r.stderr, (args, r.stderr)
-        assert not (tmp_path/'out').exists(), args
+        asked.append(['ablate', *map(str, args), *map(str, out)])
+    for (args,words),(code,err,left) in zip(cases, one_after_another(asked, tmp_path)):
+        assert code==2, (args, err)
+        assert err.count('\n')==1 and words in err, (args, err)
+        assert left==[], args
 
 def test_home_is_a_tilde(pictures, tmp_path):
     home = {**env, 'HOME':str(pictures.parent)}

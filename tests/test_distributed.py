@@ -38,7 +38,7 @@ def far(a, b): return np.abs(np.asarray(a, dtype=float)-np.asarray(b, dtype=floa
 
 names = 'plain adam adamw short_tail smoothing warmup_cosine nag accumulation distill weighted summed bag clipping'.split()
 
-@pytest.mark.parametrize('world', [2,4])
+@pytest.mark.parametrize('world', [2,pytest.param(4, marks=pytest.mark.slow)])
 def test_equals_one_process(out, world):
     one, = results(out, 1, 'equality')
     ranks = results(out, world, 'equality')
@@ -51,7 +51,7 @@ def test_equals_one_process(out, world):
                 assert far(np.asarray(a)/np.maximum(1, np.abs(b)), np.asarray(b)/np.maximum(1, np.abs(b)))<1e-6, nm   # train_loss, valid_loss, accuracy, F1, 19 pictures
             assert far(o[nm]['hypers'], one[nm]['hypers'])<1e-12, nm
 
-@pytest.mark.parametrize('world', [2,4])
+@pytest.mark.parametrize('world', [2,pytest.param(4, marks=pytest.mark.slow)])
 def test_predictions_are_all_there_and_in_order(out, world):
     one, = results(out, 1, 'equality')
     for o in results(out, world, 'equality'):
@@ -59,7 +59,7 @@ def test_predictions_are_all_there_and_in_order(out, world):
         for k in ('preds','losses','valid','given'): assert far(o['preds'][k], one['preds'][k])<1e-6, k
         assert far(o['single'], one['single'])<1e-6                                                # one item, so most processes have none
 
-@pytest.mark.parametrize('world', [2,4])
+@pytest.mark.parametrize('world', [2,pytest.param(4, marks=pytest.mark.slow)])
 def test_lr_find_ends_and_changes_nothing(out, world):
     one, = results(out, 1, 'equality')
     for o in results(out, world, 'equality'):
@@ -172,7 +172,7 @@ def test_train_under_torchrun(trained):
     assert run['batch']==16 and run['args']['processes']==2
     assert len((out/'history.csv').read_text().splitlines())==6
 
-@pytest.mark.parametrize('killed', [0,1])
+@pytest.mark.parametrize('killed', [0,pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_process_ends_the_job_with_one_line_and_a_checkpoint(trained, pictures, tmp_path, killed):
     out = tmp_path/'out'
     p = subprocess.Popen(train(pictures, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
