@@ -581,8 +581,8 @@ def ablate(
     base = base or base_spec(built)
     base = base.copy(dls=built, **({} if n_epoch is None else dict(n_epoch=n_epoch)))
     run = _Runner(data_key(built), None if out is None else Path(out).expanduser(), jobs, engine, retry, progress)
-    if mode=='bag': plan = _in_equal_time(plan, base, run, measure=False)
-    specs = [(o.label, o.spec(base)) for o in plan]
+    known = _in_equal_time(plan, base, run, measure=False) if mode=='bag' else plan
+    specs = [(o.label, o.spec(base)) for o in known]
     _try_first_step([specs[i] for i in sorted({i for i,_ in run.missing(specs, seeds)})])
     if out is not None: out = _writable(out)
     if mode=='bag': plan = _in_equal_time(plan, base, run)
@@ -613,7 +613,7 @@ def _in_equal_time(plan, base, run, measure=True):
         kept[key] = dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
         if file is not None: file.write_text(json.dumps(kept, indent=1))
     share = kept[key]['n_epoch']/base.n_epoch
-    return [dataclasses.replace(a, share=share) if i==1 or a.ref==1 else a for i,a in enumerate(plan)]
+    return [dataclasses.replace(a, share=a.share*share) if len(a.tricks) and i in (1,2) or a.ref==1 else a for i,a in enumerate(plan)]
 
 def _as_in_runs(run, *specs, **kwargs):
     "Seconds per epoch of `specs`, on as many threads as the runs will have; NaN where a run fails, for its row says why"
@@ -811,7 +811,7 @@ def headline(self:Ablation)->str: # Of mode 'bag'; '' in the other modes
     time = lambda i: f"{self._cost(self.arms[i]):.2f}".lstrip('0')
     when = 'equal time' if self._cost(self.arms[1])<=1.1 else f'{time(1)} times the time'
     one = ' with one seed' if len(effects[1][1])<2 else ''
-    short = '' if 2 not in effects else f"; plain fastai's accuracy in {time(2)} of its time" if effects[2][0].mean>=0 else f"; {rng(2)} in {time(2)} of its time"
+    short = '' if 2 not in effects or self._cost(self.arms[2])>=1 else f"; plain fastai's accuracy in {time(2)} of its time" if effects[2][0].mean>=0 else f"; {rng(2)} in {time(2)} of its time"
     return f'bag: {rng(1)} at {when}{one}{short}'
 
 @patch
