@@ -35,7 +35,7 @@ def _measured(abl):
 
 def effect_rows(name, abl):
     "A row for each arm of `abl`, as text; a difference tells what the trick adds"
-    from fastai_tricks.ablation import _points, verdict
+    from fastai_tricks.evidence.ablation import points_text, verdict
     (what,by),t,effects = _measured(abl),abl.table(),abl.effects()
     refs = dict(cumulative='the step before', add_one='the baseline', bag='plain fastai')
     for i,a in enumerate(abl.arms):
@@ -47,7 +47,7 @@ def effect_rows(name, abl):
             e = effects[i][0]
             against = refs[abl.mode] if a.ref!=1 or abl.mode!='bag' else 'the bag without it' if a.sign<0 else 'the bag'
             cost = f'{abl._cost(a):.2f}x'
-            row.update(diff=_points(e.mean, e.lo, e.hi, a.sign).replace(' points', ''), against=against, verdict=verdict(e, a.sign), cost=cost)
+            row.update(diff=points_text(e.mean, e.lo, e.hi, a.sign).replace(' points', ''), against=against, verdict=verdict(e, a.sign), cost=cost)
             row['measured'] = f"{row['verdict']}: {row['diff']} points against {against}, at {cost} the time ({what}; {by})"
         yield row
 

@@ -28,7 +28,7 @@ def other_images(folder, n_train, bs=64):
     "DataLoaders like those of `tiny_dls`, of images that the package does not hold"
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, IndexSplitter, ItemGetter, Normalize, PILImageBW, np
     from fastai_tricks.all import in_memory
-    from fastai_tricks.data import classes
+    from fastai_tricks.data.samples import classes
     items = []
     for part,n in (('train',n_train), ('t10k',5000)):
         with gzip.open(folder/f'{part}-images-idx3-ubyte.gz') as f: x = np.frombuffer(f.read(), np.uint8, offset=16)
@@ -71,10 +71,11 @@ def configurations():
 def train(dls, n_train, n_epoch, tricks, lr, seed):
     "The row of one training"
     import torch
-    from fastai_tricks.ablation import base_spec, bag, run_once, _named
+    from fastai_tricks.base.bag import bag
+    from fastai_tricks.evidence.ablation import base_spec, named_tricks, run_once
     base = base_spec(dls, n_epoch).copy(seed=seed, **({} if lr is None else dict(lr=lr)))
     t0 = time.process_time()
-    row = run_once(bag([t for o in tricks for t in _named(o)]).apply(base), curve=False)
+    row = run_once(bag([t for o in tricks for t in named_tricks(o)]).apply(base), curve=False)
     if row['status']!='ok': raise RuntimeError(row['reason'])
     return dict(seed=seed, n_train=n_train, n_epoch=n_epoch, tricks=' '.join(tricks), lr=lr or '', accuracy=row['accuracy'],
                 cpu_seconds=round(time.process_time()-t0, 1), torch=torch.__version__, when=row['when'])

@@ -17,7 +17,7 @@ def embedded_rgb(size=40, bs=64, n=5000, n_valid=1000):
     "The embedded pictures in three channels, `size` pixels wide"
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, IndexSplitter, ItemGetter, Normalize, PILImage, Resize, ResizeMethod
     from fastai_tricks.all import in_memory, tiny_arrays
-    from fastai_tricks.data import classes
+    from fastai_tricks.data.samples import classes
     a = tiny_arrays()
     items = [(x[...,None].repeat(3, -1),classes[y]) for o,k in (('train',n),('valid',n_valid)) for x,y in zip(a[f'{o}_x'][:k], a[f'{o}_y'][:k])]
     grey = Normalize.from_stats([.286]*3, [.353]*3)

@@ -58,7 +58,7 @@ def step(n, **_):
     "A step of `nag` and `adamw` against fastai's Adam, on the parameters of a ResNet-50"
     import torch, torchvision
     from fastai.optimizer import Adam, SGD
-    from fastai_tricks.optim import adamw, nag
+    from fastai_tricks.train.optim import adamw, nag
     def arm(opt):
         m = torchvision.models.resnet50()
         for o in m.parameters(): o.grad = torch.randn_like(o)*1e-3
@@ -123,7 +123,7 @@ def epoch(n, short=False, **_):
     from fastai.vision.models.xresnet import XResNet, ResBlock
     from fastai.callback.channelslast import ChannelsLast
     from fastai_tricks.all import best_precision, folder_dls, nag, tiny_arrays
-    from fastai_tricks.data import classes
+    from fastai_tricks.data.samples import classes
     n_pic,bs = (500 if short else 5000),64
     net = lambda: XResNet(ResBlock, 1, [2,2,2,2], n_out=10, widen=.5)
     a = tiny_arrays()
@@ -204,7 +204,7 @@ def mixup(n, **_):
     import timm.data, torchvision.transforms.v2 as v2
     from torch import nn
     from fastai.vision.all import CrossEntropyLossFlat, DataLoaders, Learner
-    from fastai_tricks.mixup import MixUp
+    from fastai_tricks.target.mixup import MixUp
     x,y = torch.randn(256, 3, 64, 64),torch.randint(0, 10, (256,))
     def arm(cb):
         learn = quiet(Learner(DataLoaders([(x,y)], []), nn.Flatten(), loss_func=CrossEntropyLossFlat(), cbs=cb))

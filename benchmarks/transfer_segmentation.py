@@ -41,7 +41,7 @@ def run(camvid, weights, arm, seed, arch, widen, size, bs, n_epoch, lr, output_s
     from fastai.callback.core import Callback, CancelValidException
     from fastai.vision.all import Normalize
     from fastai_tricks import all as ft
-    from fastai_tricks.segmentation import fcn_learner
+    from fastai_tricks.transfer.segmentation import fcn_learner
     class NoValid(Callback):
         "Nothing is chosen by the held-out list, so it is looked at once"
         def before_validate(self): raise CancelValidException()

@@ -8,7 +8,7 @@ from fastai.callback.training import GradientAccumulation, GradientClip
 from fastai.metrics import F1Score
 import fastai.callback.schedule
 from fastai_tricks.all import *
-from fastai_tricks.check import CheckNet, check_dls
+from fastai_tricks.base.trial import CheckNet, check_dls
 warnings.simplefilter('ignore')
 
 rank,running = rank_distrib(),max(1, num_distrib())
@@ -104,7 +104,7 @@ def several(world, out):
     learn = made(world, cbs=[SaveModelCallback(monitor='accuracy'), ProgressCallback()])
     learn.path = mine
     learn.logger = print
-    from fastai_tricks.resume import read_checkpoint
+    from fastai_tricks.train.checkpoint import read_checkpoint
     with learn.processes():
         learn.fit(2, cbs=[CSVLogger(), Checkpoint(mine/'ckpt')])
         learn.save('end')

@@ -26,7 +26,7 @@ def one_after_another(asked, cwd):
 @pytest.fixture(scope='module')
 def pictures(tmp_path_factory):
     from PIL import Image
-    from fastai_tricks.data import tiny_arrays
+    from fastai_tricks.data.samples import tiny_arrays
     d,a = tmp_path_factory.mktemp('data')/'pictures',tiny_arrays()
     for i in range(240):
         f = d/str(a['train_y'][i]%2)/f'{i}.png'

@@ -140,7 +140,7 @@ cli = ['--no-python', sys.executable, '-c', 'import sys; from fastai_tricks.cli 
 @pytest.fixture(scope='module')
 def pictures(tmp_path_factory):
     from PIL import Image
-    from fastai_tricks.data import tiny_arrays
+    from fastai_tricks.data.samples import tiny_arrays
     d,a = tmp_path_factory.mktemp('data')/'pictures',tiny_arrays()
     for i in range(90):
         f = d/str(a['train_y'][i]%2)/f'{i}.png'

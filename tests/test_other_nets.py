@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from functools import partial
 from fastai.callback.progress import ProgressCallback
 from fastai.vision.all import Callback, CrossEntropyLossFlat, noop
-from fastai_tricks.check import check_dls
-from fastai_tricks.core import Spec, bag
+from fastai_tricks.base.trial import check_dls
+from fastai_tricks.base.run import Spec
+from fastai_tricks.base.bag import bag
 import fastai_tricks.schedule, fastai_tricks.optim, fastai_tricks.surgery # they register their tricks
 
 tv = torchvision.models

@@ -58,7 +58,7 @@ def test_wheel_holds_the_assets_and_is_small(built):
     wheel,_ = built
     names = zipfile.ZipFile(wheel).namelist()
     for o in assets: assert f'fastai_tricks/assets/{o}' in names
-    for p in (root/'fastai_tricks').glob('*.py'): assert f'fastai_tricks/{p.name}' in names, p.name
+    for p in (root/'fastai_tricks').rglob('*.py'): assert p.relative_to(root).as_posix() in names, p.name
     assert not [o for o in names if o.startswith(('nbs/','tests/','tools/','benchmarks/'))]
     assert wheel.stat().st_size < 5.5*2**20
 
@@ -134,7 +134,7 @@ def undeclared(
         if not at or not (named or replaced): res.append(module)
     return res
 
-modules = [p for p in sorted((root/'fastai_tricks').glob('*.py')) if p.stem!='_modidx']
+modules = [p for p in sorted((root/'fastai_tricks').rglob('*.py')) if p.stem!='_modidx']
 
 @pytest.mark.parametrize('file', modules, ids=lambda p: p.stem)
 def test_what_is_imported_is_declared(file):
@@ -158,7 +158,7 @@ def test_an_undeclared_import_is_seen(source, found):
 @pytest.mark.parametrize('file', [p for p in modules if p.stem not in ('all','__init__')], ids=lambda p: p.stem)
 def test_modules_that_a_star_brings_are_declared(file):
     "`np`, `pd`, `plt`, `Image` come with fastai's star, and are used as ours"
-    module = import_module(f'fastai_tricks.{file.stem}')
+    module = import_module('.'.join(file.relative_to(root).with_suffix('').parts))
     used = {o.id for o in ast.walk(ast.parse(file.read_text(encoding='utf-8'))) if isinstance(o, ast.Name)}
     held = {getattr(module, o).__name__ for o in used if inspect.ismodule(getattr(module, o, None))}
     required = set(declared('requirements')).union(*extras().values())

@@ -4,8 +4,9 @@ import pytest, torch
 from fastai.learner import Learner
 from fastai.callback.fp16 import MixedPrecision
 from fastai_tricks.all import bag, tricks
-from fastai_tricks.check import CheckNet, Strike, check_spec, _silent
-from fastai_tricks.core import AMP
+from fastai_tricks.base.trial import CheckNet, check_spec, silent_learner
+from fastai_tricks.base.check import Strike
+from fastai_tricks.base.amp import AMP
 
 needs = dict(distill=lambda: tricks.distill(CheckNet(4), T=4.))
 alone = {'resnet_b','resnet_c','resnet_d','zero_gamma'} # are for ResNets
@@ -17,7 +18,7 @@ def built(nm):
     if nm in alone:
         from torchvision.models import resnet18
         spec = check_spec(arch=lambda n_out, c_in=3: resnet18(num_classes=n_out), splitter=lambda m: [list(m.parameters())])
-    return _silent(bag(t).apply(spec))
+    return silent_learner(bag(t).apply(spec))
 
 @pytest.mark.parametrize('nm', sorted(tricks))
 def test_low_precision_with(nm):

@@ -10,7 +10,7 @@ readme = (Path(__file__).resolve().parent.parent/'README.md').read_text(encoding
 def pets(tmp_path):
     "A few images named as those of the pets: cats begin with a capital"
     from PIL import Image
-    from fastai_tricks.data import tiny_arrays
+    from fastai_tricks.data.samples import tiny_arrays
     a = tiny_arrays()
     (tmp_path/'images').mkdir()
     for i in range(40):

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import pytest
 
 root = Path(__file__).resolve().parent.parent
-names = [o.stem for o in sorted((root/'fastai_tricks').glob('*.py')) if not o.stem.startswith('_') and o.stem!='all']
+package_dir = root/'fastai_tricks'
+names = ['.'.join(o.relative_to(package_dir).with_suffix('').parts) for o in sorted(package_dir.rglob('[!_]*.py')) if o.stem!='all']
 
 def trained(ours):
     "Losses of a training with many tricks of `ours` that is interrupted and resumed, and what its export and an `lr_find` leave"
     from fastai.vision.all import Callback, CrossEntropyLossFlat, GradientAccumulation, Learner, accuracy, set_seed
-    from fastai_tricks.check import CheckNet, check_dls
+    from fastai_tricks.base.trial import CheckNet, check_dls
     class Stop(Callback):
         order = 10**7
         def __init__(self, at): self.at = at
@@ -53,7 +54,7 @@ def in_child(f):
 
 def package():
     "What users have after `from fastai_tricks.all import *`, the other modules loaded as well"
-    import fastai_tricks.all as ours, fastai_tricks.ablation, fastai_tricks.cli
+    import fastai_tricks.all as ours, fastai_tricks.cli
     return SimpleNamespace(**{o:getattr(ours, o) for o in ours.__all__})
 
 def reloaded(nm):

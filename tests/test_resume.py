@@ -18,7 +18,7 @@ def build():
     import torch
     from fastai.vision.all import RandTransform, TensorImage, Pipeline, GradientAccumulation, Learner, CrossEntropyLossFlat, accuracy
     from fastai_tricks.all import MixUp, LabelSmoothing, Distill, NoBiasDecay, nag, seed_everything
-    from fastai_tricks.check import check_dls, CheckNet
+    from fastai_tricks.base.trial import CheckNet, check_dls
     class Shift(RandTransform):
         def before_call(self, b, split_idx): self.by = random.randint(0, 11)
         def encodes(self, o:TensorImage): return o.roll(self.by, -1) + torch.rand(1)*.1

@@ -6,12 +6,14 @@ import numpy as np, pytest, torch
 from torch import nn
 import torch.nn.functional as F
 from fastai.vision.all import (Callback, CrossEntropyLossFlat, BCEWithLogitsLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat, L1LossFlat, DataLoaders, TfmdDL, GradientAccumulation, trainable_params, L)
-from fastai_tricks.core import AMP
-from fastai_tricks.check import CheckNet, Overflow, Strike, _n_hooks, _silent, _state, check_dls, check_spec
-from fastai_tricks.targets import LabelSmoothing, TargetCallback, smooth_labels
-from fastai_tricks.mixup import Mixer, MixUp
-from fastai_tricks.cutmix import CutMix, MixSwitch
-from fastai_tricks.distill import Distill
+from fastai_tricks.base.amp import AMP
+from fastai_tricks.base.trial import CheckNet, check_dls, check_spec
+from fastai_tricks.base.check import Overflow, Strike, count_hooks, learner_state
+from fastai_tricks.base.trial import silent_learner
+from fastai_tricks.target.target import LabelSmoothing, TargetCallback, smooth_labels
+from fastai_tricks.target.mixup import MixUp, Mixer
+from fastai_tricks.target.cutmix import CutMix, MixSwitch
+from fastai_tricks.target.distill import Distill
 
 n_cases,K = 200,4
 w = torch.arange(1., K+1)
@@ -137,7 +139,7 @@ class SimpleCase(dict):
 
 def run(spec, cbs, blow):
     "A Learner with `cbs` after a fit, interrupted or not"
-    learn = _silent(spec)
+    learn = silent_learner(spec)
     learn.add_cbs(cbs)
     held,learn.struck = {o:getattr(learn,o) for o in ('loss_func','model','dls')},blow is not None
     strike = [] if blow is None else [Strike(blow[0], blow[1], blow[2], blow[3])]
@@ -167,9 +169,9 @@ def test_every_combination_is_the_formula_and_leaves_no_trace():
             learn = run(spec, [*ours, judge, Early(judge), *[f() for f in o.others]], o.blow)
             assert learn.struck==plain.struck, 'the blow was swallowed'
             mine = {cb.name for cb in ours} | {judge.name, 'early'}
-            a,b = _state(plain),_state(learn, mine)
+            a,b = learner_state(plain),learner_state(learn, mine)
             for k in a: assert a[k]==b[k], f'{k}: {b[k]}, a plain Learner has {a[k]}'
-            assert [m.training for m in teacher.modules()]==modes and not _n_hooks(teacher), 'the teacher is not as it was'
+            assert [m.training for m in teacher.modules()]==modes and not count_hooks(teacher), 'the teacher is not as it was'
             assert all(p.grad is None for p in teacher.parameters()), 'the teacher got gradients'
             assert len(learn.metrics)==0 and all(cb._part is None for cb in ours), 'something is held'
             n0 = judge.n

@@ -32,16 +32,35 @@ def readme():
     import docs
     return [] if (root/'README.md').read_text(encoding='utf-8')==docs.readme() else ['README.md']
 
+def shelf():
+    "Name of each room, such as `train.schedule`, to its place on the shelf: the number and letter of its notebook"
+    res = {}
+    for p in sorted(pkg.rglob('*.py')):
+        m = re.search(r'File to edit: \S*?(\d+)([a-z]?)_[\w.]+\.ipynb', p.read_text(encoding='utf-8')[:2000])
+        if m: res[_room(p)] = (int(m[1]), m[2])
+    return res
+
+def _room(p): return '.'.join(p.relative_to(pkg).with_suffix('').parts)
+
+def _imported(room, code):
+    "Rooms that the code of `room` imports"
+    for o in ast.walk(ast.parse(code)):
+        if isinstance(o, ast.Import): named = [a.name for a in o.names]
+        elif isinstance(o, ast.ImportFrom):
+            parents = ['fastai_tricks', *room.split('.')][:-o.level] if o.level else []
+            module = '.'.join([*parents, *([o.module] if o.module else [])])
+            named = [module, *(f'{module}.{a.name}' for a in o.names)]
+        else: continue
+        yield from (n.removeprefix('fastai_tricks.') for n in named if n.startswith('fastai_tricks.'))
+
 def downwards():
-    "modules import lower numbers only: move what is shared to a lower notebook"
-    num = {p.stem:int(m[1]) for p in pkg.glob('*.py') if (m:=re.search(r'File to edit: \S*?(\d\d)_[\w.]+\.ipynb', p.read_text(encoding='utf-8')[:2000]))}
-    bad = []
-    for nm,n in num.items():
-        for o in ast.walk(ast.parse((pkg/f'{nm}.py').read_text(encoding='utf-8'))):
-            if not isinstance(o, ast.ImportFrom): continue
-            mod = (o.module or '').removeprefix('fastai_tricks.').split('.')[0] if o.level==0 and (o.module or '').startswith('fastai_tricks.') else (o.module or '').split('.')[0] if o.level==1 else None
-            if mod in num and num[mod]>=n: bad.append(f'{nm} imports {mod}')
-    return bad
+    "rooms import lower numbers only, each page has a number of its own: move what is shared to a lower notebook"
+    places = shelf()
+    bad = [f'{a} and {b} share a number' for a in places for b in places if a<b and places[a]==places[b]]
+    for room,place in places.items():
+        code = (pkg/f"{room.replace('.', '/')}.py").read_text(encoding='utf-8')
+        bad += [f'{room} imports {o}' for o in _imported(room, code) if places.get(o, (-1, ''))>=place]
+    return sorted(set(bad))
 
 def main():
     failed = 0

@@ -81,7 +81,7 @@ def _trick_doc(trick, **kwargs):
 def _one(o):
     "Process one notebook, in a process of its own: its cells are run for signatures, and must not meet another page's"
     import nbdev.processors as proc, nbdev.serve_drv, nbdev.showdoc
-    from fastai_tricks.core import Trick
+    from fastai_tricks.base.trick import Trick
     begin,show = proc.exec_show_docs.begin,nbdev.showdoc.show_doc
     def with_module(self): # so that a signature may name a class that its page defines further down
         begin(self)

@@ -110,20 +110,20 @@ from fastai.vision.all import *
 import fastai_tricks
 where = Path(fastai_tricks.__file__).parent
 if "site-packages" not in where.parts: sys.exit(f"fastai_tricks is taken from {where}")
-names = [o.name for o in pkgutil.iter_modules([str(where)])]
+names = [o.name for o in pkgutil.walk_packages([str(where)], "fastai_tricks.")]
 if len(names)<20: sys.exit(f"only {names} were found in {where}")
 for o in names: # each in a process of its own, or the first would import for the others
     pid = os.fork()
     if not pid:
         code = 1
         try:
-            __import__(f"fastai_tricks.{o}")
+            __import__(o)
             code = 0
         finally:
             if code: import traceback; traceback.print_exc()
             sys.stderr.flush()
             os._exit(code)
-    if os.waitpid(pid, 0)[1]: sys.exit(f"import fastai_tricks.{o} failed")
+    if os.waitpid(pid, 0)[1]: sys.exit(f"import {o} failed")
 print(len(names), "modules")
 '''
 

@@ -23,10 +23,14 @@ kinds = [
     ('tutorials/*',     'tutorial'),
     ('index.ipynb',     'tutorial'),
     ('explain/*',       'statistics'),
-    ('41_*',            'statistics'),
-    ('13_*',            'infrastructure'),
-    ('14_*',            'infrastructure'),
-    ('[123]?_*',        'trick'),
+    ('*_evidence.*',    'statistics'),
+    ('*_train.checkpoint.ipynb',  'infrastructure'),
+    ('*_train.resume.ipynb',      'infrastructure'),
+    ('*_train.processes.ipynb',   'infrastructure'),
+    ('*_train.*',       'trick'),
+    ('*_model.*',       'trick'),
+    ('*_target.*',      'trick'),
+    ('*_data.*',        'trick'),
     ('*',               'infrastructure'),
 ]
 
@@ -95,8 +99,9 @@ def in_order(seed):
     "Run all pages here in the order of `seed`, everything imported first if it is even; the names of those that fail"
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     sys.path.insert(0, str(root))
-    for o in sorted((root/'fastai_tricks').glob('*.py')):
-        if seed%2==0 and o.stem!='__init__': importlib.import_module(f'fastai_tricks.{o.stem}')
+    if seed%2==0:
+        for o in sorted((root/'fastai_tricks').rglob('[!_]*.py')):
+            importlib.import_module('.'.join(o.relative_to(root).with_suffix('').parts))
     from nbdev.test import test_nb
     files,bad = pages(),[]
     random.Random(seed).shuffle(files)
