@@ -20,8 +20,9 @@ from .base.run import NoEffectWarning, Spec
 from .base.trick import trick, tricks
 from .base.bag import Bag, Diff
 from .data.samples import DataWait, assets, data_key
-from .train.schedule import scale_lr
-from .train.precision import best_precision, with_batches
+from .train.scale import scale_lr
+from .train.precision import best_precision
+from .train.speed import with_batches
 from .model import resnet
 
 # %% ../nbs/60_recipe.ipynb #2af922dc
