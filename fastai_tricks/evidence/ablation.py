@@ -33,7 +33,8 @@ from ..base.bag import Bag, bag
 from ..base.show import fig_svg, grey, show_effects, show_lines, trick_color
 from ..data.samples import MemoryDL, assets, data_key, data_summary
 from ..model.resnet import resnet18a
-from ..recipe import recipe, recipes, small_resnet18
+from ..model.backbone import small_resnet18
+from ..recipe import recipe, recipes
 
 # %% ../../nbs/76_evidence.ablation.ipynb #8dfa3be0
 @dataclass
