@@ -10,7 +10,7 @@ __all__ = ['ablate', 'check_writable']
 # %% ../../nbs/76_evidence.ablation.ipynb #ae83ba21
 import contextlib, dataclasses, json, math, tempfile, warnings
 from fastai.vision.all import *
-import fastai_tricks.evidence.plot, fastai_tricks.evidence.report # what an `Ablation` can do
+import fastai_tricks.evidence.answers, fastai_tricks.evidence.plot, fastai_tricks.evidence.report # what an `Ablation` can do
 from ..base.identity import describe
 from ..base.run import Spec
 from ..base.trial import silent_learner

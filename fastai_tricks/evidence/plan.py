@@ -16,7 +16,8 @@ from ..base.run import Spec
 from ..base.trick import as_trick, tricks
 from ..base.bag import Bag, bag
 from ..model.resnet import resnet18a
-from ..recipe import recipe, recipes, small_resnet18
+from ..model.backbone import small_resnet18
+from ..recipe import recipe, recipes
 
 # %% ../../nbs/70_evidence.plan.ipynb #8dfa3be0
 @dataclass
