@@ -10,9 +10,12 @@ from fastai_tricks.base.amp import AMP
 from fastai_tricks.base.trial import CheckNet, check_dls, check_spec
 from fastai_tricks.base.check import Overflow, Strike, count_hooks, learner_state
 from fastai_tricks.base.trial import silent_learner
-from fastai_tricks.target.target import LabelSmoothing, TargetCallback, smooth_labels
+from fastai_tricks.target.losses import smooth_labels
+from fastai_tricks.target.target import TargetCallback
+from fastai_tricks.target.smoothing import LabelSmoothing
 from fastai_tricks.target.mixup import MixUp, Mixer
-from fastai_tricks.target.cutmix import CutMix, MixSwitch
+from fastai_tricks.target.cutmix import CutMix
+from fastai_tricks.target.mix_switch import MixSwitch
 from fastai_tricks.target.distill import Distill
 
 n_cases,K = 200,4

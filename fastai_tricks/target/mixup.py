@@ -1,4 +1,4 @@
-"""Train on blends of two pictures, with the loss blended to match.
+"""Train on blends of two images, with the loss blended to match.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/target.mixup.html.md"""
 
@@ -8,6 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/target.mixup.html.md"""
 __all__ = ['show_mixed', 'mix', 'Mixer', 'MixUp', 'mixup']
 
 # %% ../../nbs/53_target.mixup.ipynb #a8ec7843
+from dataclasses import replace
 from fastai.basics import *
 from ..base.identity import describe
 from ..base.trick import trick
@@ -16,16 +17,16 @@ from .target import TargetCallback, plain_tensor, target_loss
 
 # %% ../../nbs/53_target.mixup.ipynb #563dd9b6
 def show_mixed(
-    x:Tensor, # Pictures, (n, channels, height, width), in any range
+    x:Tensor, # Images, (n, channels, height, width), in any range
     titles, # A title for each
-    size:float=1.5, # Width of a picture, in inches
+    size:float=1.5, # Width of an image, in inches
 ):
-    "Draw pictures in a row, each with its title"
+    "Draw images in a row, each with its title"
     _,axs = plt.subplots(1, len(x), figsize=(size*len(x), size+.35), dpi=60)
-    for o,t,ax in zip(x.detach().cpu().float().as_subclass(Tensor), titles, np.atleast_1d(axs)):
-        o = (o-o.amin())/(o.amax()-o.amin()).clamp(min=1e-6)
-        ax.imshow(o[0] if len(o)==1 else o.permute(1,2,0), cmap='gray_r')
-        ax.set_title(t, fontsize=9)
+    for im,title,ax in zip(x.detach().cpu().float().as_subclass(Tensor), titles, np.atleast_1d(axs)):
+        im = (im-im.amin())/(im.amax()-im.amin()).clamp(min=1e-6)
+        ax.imshow(im[0] if len(im)==1 else im.permute(1,2,0), cmap='gray_r')
+        ax.set_title(title, fontsize=9)
         ax.axis('off')
 
 # %% ../../nbs/53_target.mixup.ipynb #fd244e3f
@@ -35,16 +36,20 @@ def mix(
     lam, # Weight of the item, 0 to 1: a float, or a tensor with one for each; its partner gets the rest
 )->Tensor: # A new tensor, of the type of `x`
     "lam * x + (1-lam) * x[perm] (Zhang et al. 2018, equation 1)"
-    if not isinstance(x, Tensor) or not x.is_floating_point(): raise ValueError(f"Only floating point tensors can be blended, got {getattr(x,'dtype',type(x).__name__)} of shape {list(getattr(x,'shape',()))}: between two indices there is nothing. Blend what they are embedded to, or use no mixup.")
-    o = plain_tensor(x)
-    if isinstance(lam, Tensor): lam = lam.to(o.device, o.dtype).view(-1, *[1]*(o.ndim-1))
-    return o.index_select(0, perm).lerp_(o, lam).as_subclass(type(x)) # in place on the copy: one new tensor, not two
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise ValueError(f"Only floating point tensors can be blended, got {getattr(x,'dtype',type(x).__name__)} "
+                         f"of shape {list(getattr(x,'shape',()))}: between two indices there is nothing. "
+                         "Blend what they are embedded to, or use no mixup.")
+    plain = plain_tensor(x)
+    if isinstance(lam, Tensor): lam = lam.to(plain.device, plain.dtype).view(-1, *[1]*(plain.ndim-1))
+    return plain.index_select(0, perm).lerp_(plain, lam).as_subclass(type(x)) # in place on the copy: one new tensor, not two
 
 # %% ../../nbs/53_target.mixup.ipynb #b358d5b4
 class Mixer(TargetCallback):
     "Base of callbacks that blend the items of a batch; one of them in a Learner"
     role = 'mixer'
-    _slot,_way_out = 'mix','They do not commute. Keep one, or draw one of them for each batch: `MixSwitch(MixUp(.2), CutMix(1.))`.'
+    slot = 'mix'
+    pastes = False # Are pixels taken from one image or the other, and not blended?
     def __init__(self,
         alpha, # λ ~ Beta(alpha, alpha), above 0
         lam='batch', # 'batch': one λ for all items; 'sample': one for each
@@ -53,81 +58,128 @@ class Mixer(TargetCallback):
         stop=1., # Share of training after which it stops, 0 to 1
     ):
         super().__init__(p, start, stop)
-        if alpha<=0: raise ValueError(f"`alpha` of the Beta distribution is above 0, got {alpha}. To switch {type(self).__name__} off pass `p=0`.")
-        if lam not in ('batch','sample'): raise ValueError(f"`lam` is 'batch' (one for all items) or 'sample' (one for each), got {lam!r}.")
+        if alpha<=0:
+            raise ValueError(f"`alpha` of the Beta distribution is above 0, got {alpha}. "
+                             f"To switch {type(self).__name__} off pass `p=0`.")
+        if lam not in ('batch','sample'):
+            raise ValueError(f"`lam` is 'batch' (one for all items) or 'sample' (one for each), got {lam!r}.")
         self.alpha,self.lam = alpha,lam
-        self._tried = False
+        self._labels,self._items = [],[]
+        self._compared = False
 
-    def blend(self,
-        xb:tuple, # Inputs
-        yb:tuple, # Labels
-        rng, # A NumPy generator
-    )->tuple: # The blended inputs, and pairs of weight and labels
-        "How the batch is blended"
-        raise NotImplementedError
-
-    def _lam(self, rng, bs, device):
-        "As many as asked for: a float, or a tensor of `bs`"
-        if self.lam=='batch': return float(rng.beta(self.alpha, self.alpha))
-        return torch.from_numpy(rng.beta(self.alpha, self.alpha, bs).astype(np.float32)).to(device)
-
-    def _per_sample(self): return self.lam=='sample'
-
-    def before_fit(self):
-        super().before_fit()
-        self._tried = False
-        if self._per_sample() and unreduced(self.learn.loss_func) is None: raise ValueError(self._no_items())
-
-    def _no_items(self): return (f"A λ for each item needs the loss of each item, and {describe(self.learn.loss_func)} does not give it: it has no `reduction`, or its mean is not a mean over items. "
-                                 f"Pass `lam='batch'` to `{type(self).__name__}`, which is exact for every loss.")
-
-    def _make(self):
-        yb = tuple(map(plain_tensor, self.learn.yb))
-        self.learn.xb,mixed = self.blend(self.learn.xb, (*yb,torch.arange(find_bs(yb), device=self.learn.xb[0].device)), self._rng) # the item's place goes along as a further label
-        targets,items = [(lam,y[:-1]) for lam,y in mixed],[(lam,y[-1]) for lam,y in mixed]
-        if all(a is b for _,y in targets[1:] for a,b in zip(targets[0][1], y)): targets = [(1.,targets[0][1])] # the labels are the same for all, as pasted masks are
-        return dict(targets=targets, items=items)
-
-    def after_loss(self):
-        if self._part is not None and not self._tried and self._per_sample(): self._try_items()
-        super().after_loss()
-
-    def _try_items(self):
-        "Does the mean over items make the loss that the user has?"
-        self._tried = True
-        pred,yb = plain_tensor(self.learn.pred),tuple(map(plain_tensor, self.learn.yb))
-        whole = self.learn.loss_func(pred, *yb)
-        parts = target_loss(self.learn.loss_func, pred, yb, targets=[(torch.ones(find_bs(yb), device=pred.device), yb)])
-        if not torch.allclose(whole.detach(), parts.detach().to(whole.dtype), rtol=1e-3): raise ValueError(self._no_items())
-
-    def after_batch(self):
-        rec = first(o for o in self.learn.cbs if isinstance(o, Recorder))
-        if self._part is not None and rec and rec.train_metrics: self.learn.yb = _heavier(self._part['targets'])
-        super().after_batch()
+    @property
+    def per_item(self): return self.lam=='sample' # has each item a λ of its own?
+    def target(self, t): return replace(t, labels=self._labels, items=self._items)
 
 # %% ../../nbs/53_target.mixup.ipynb #3e3e92d8
-def _heavier(targets):
-    "The labels with the larger weight, item by item"
-    (l1,y1),*rest = targets
-    if not rest: return y1
-    (l2,y2), = rest
-    if not isinstance(l1, Tensor): return y1 if l1>=l2 else y2
-    return tuple(torch.where((l1>=l2).view(-1, *[1]*(a.ndim-1)), a, b) for a,b in zip(y1, y2))
+@patch
+def blend(self:Mixer,
+    xb:tuple, # Inputs
+    yb:tuple, # Labels
+    rng, # A NumPy generator
+)->tuple: # The blended inputs, and pairs of weight and labels
+    "How the batch is blended"
+    raise NotImplementedError
 
 # %% ../../nbs/53_target.mixup.ipynb #119f1929
-def partner_labels(yb, perm):
-    "The labels of the partners"
-    for o in yb:
-        if not isinstance(o, Tensor): raise ValueError(f"Labels are mixed as tensors with the items on the first axis, got a {type(o).__name__}. For boxes and other lists of things use no mixing.")
-    return tuple(o[perm] for o in yb)
+@patch
+def prepare(self:Mixer):
+    yb = tuple(map(plain_tensor, self.learn.yb))
+    places = torch.arange(find_bs(yb), device=self.learn.xb[0].device)
+    self.learn.xb,mixed = self.blend(self.learn.xb, (*yb,places), self._rng)
+    self._labels = [(lam,y[:-1]) for lam,y in mixed]
+    self._items = [(lam,y[-1]) for lam,y in mixed]
+    own = self._labels[0][1]
+    if all(a is b for _,y in self._labels[1:] for a,b in zip(own, y)): self._labels = [(1.,own)]
 
 # %% ../../nbs/53_target.mixup.ipynb #96549f59
+@patch
+def _no_item_losses(self:Mixer):
+    return ValueError(f"A λ for each item needs the loss of each item, and {describe(self.learn.loss_func)} does not "
+                      "give it: it has no `reduction`, or its mean is not a mean over items. "
+                      f"Pass `lam='batch'` to `{type(self).__name__}`, which is exact for every loss.")
+
+# %% ../../nbs/53_target.mixup.ipynb #f7878e3a
+@patch
+def before_fit(self:Mixer):
+    TargetCallback.before_fit(self)
+    self._compared = False
+    if self.per_item and unreduced(self.learn.loss_func) is None: raise self._no_item_losses()
+
+# %% ../../nbs/53_target.mixup.ipynb #7eef7f70
+@patch
+def _compare_items(self:Mixer):
+    "Does the mean over items make the loss that the user has?"
+    self._compared = True
+    pred,yb = plain_tensor(self.learn.pred),tuple(map(plain_tensor, self.learn.yb))
+    whole = self.learn.loss_func(pred, *yb).detach()
+    ones = torch.ones(find_bs(yb), device=pred.device)
+    parts = target_loss(self.learn.loss_func, pred, yb, targets=[(ones,yb)]).detach()
+    if not torch.allclose(whole, parts.to(whole.dtype), rtol=1e-3): raise self._no_item_losses()
+
+# %% ../../nbs/53_target.mixup.ipynb #0ec92157
+@patch
+def after_loss(self:Mixer):
+    if self.active and self.per_item and not self._compared: self._compare_items()
+    TargetCallback.after_loss(self)
+
+# %% ../../nbs/53_target.mixup.ipynb #5d4374b9
+def _heavier(labels):
+    "The labels with the larger weight, item by item"
+    (w1,y1),*others = labels
+    if not others: return y1
+    w2,y2 = others[0]
+    if not isinstance(w1, Tensor): return y1 if w1>=w2 else y2
+    return tuple(torch.where((w1>=w2).view(-1, *[1]*(a.ndim-1)), a, b) for a,b in zip(y1, y2))
+
+# %% ../../nbs/53_target.mixup.ipynb #dfa3b7d8
+@patch
+def after_batch(self:Mixer):
+    recorder = first(o for o in self.learn.cbs if isinstance(o, Recorder))
+    if self.active and recorder and recorder.train_metrics: self.learn.yb = _heavier(self._labels)
+    self._forget()
+    TargetCallback.after_batch(self)
+
+# %% ../../nbs/53_target.mixup.ipynb #b44295a5
+@patch
+def on_error(self:Mixer, learn):
+    self._forget()
+    TargetCallback.on_error(self, learn)
+
+# %% ../../nbs/53_target.mixup.ipynb #f9053e0f
+@patch
+def _forget(self:Mixer): self._labels,self._items = [],[] # hold no tensor of a batch longer than the batch
+
+# %% ../../nbs/53_target.mixup.ipynb #9c58385d
+@patch
+def draw_lam(self:Mixer,
+    rng, # A NumPy generator
+    bs:int, # Number of items
+    device, # Where a tensor is wanted
+): # A float, or a tensor of `bs`
+    "As many λ as asked for"
+    if not self.per_item: return float(rng.beta(self.alpha, self.alpha))
+    return torch.from_numpy(rng.beta(self.alpha, self.alpha, bs).astype(np.float32)).to(device)
+
+# %% ../../nbs/53_target.mixup.ipynb #0ea285d2
+def partner_labels(
+    yb:tuple, # Labels
+    perm:Tensor, # Partner of each item, as its index in the batch
+)->tuple:
+    "The labels of the partners"
+    for o in yb:
+        if isinstance(o, Tensor): continue
+        raise ValueError("Labels are mixed as tensors with the items on the first axis, "
+                         f"got a {type(o).__name__}. For boxes and other lists of things use no mixing.")
+    return tuple(o[perm] for o in yb)
+
+# %% ../../nbs/53_target.mixup.ipynb #8a3e3875
 class MixUp(Mixer):
     "Train on blends of two items, with the loss of both labels in the same proportion (Zhang et al. 2018; He et al. 2018, section 5.4)"
     role = 'mixup'
     def __init__(self,
         alpha:float=.2, # λ ~ Beta(alpha, alpha), above 0: small for faint blends, 1 for any share; the paper's .2
-        lam:str='batch', # 'batch': one λ for all items, exact for every loss; 'sample': one for each, for losses that can be had item by item
+        lam:str='batch', # 'batch': one λ for all, exact for every loss; 'sample': one for each, for losses of items
         p:float=1., # Share of batches that are mixed, 0 to 1
         start:float=0., # Share of training before it starts, 0 to 1
         stop:float=1., # Share of training after which it stops, 0 to 1; .9 leaves the last tenth unmixed
@@ -135,11 +187,14 @@ class MixUp(Mixer):
 
     def blend(self, xb, yb, rng):
         bs,device = find_bs(yb),xb[0].device
-        lam,perm = self._lam(rng, bs, device),torch.from_numpy(rng.permutation(bs)).to(device)
+        lam = self.draw_lam(rng, bs, device)
+        perm = torch.from_numpy(rng.permutation(bs)).to(device)
         return tuple(mix(o, perm, lam) for o in xb), [(lam,yb), (1-lam,partner_labels(yb, perm))]
 
 # %% ../../nbs/53_target.mixup.ipynb #9286543a
-@trick(paper='Zhang et al. 2018', section='equation 1; He et al. 2018, 5.4', touches='inputs and targets, in training only', claims='mix', cost='none that can be measured; the paper trains 200 epochs instead of 120',
+@trick(paper='Zhang et al. 2018', section='equation 1; He et al. 2018, 5.4',
+       touches='inputs and targets, in training only', claims='mix',
+       cost='none that can be measured; the paper trains 200 epochs instead of 120',
        hurts='short runs, and labels that depend on fine detail: masks, boxes', of=MixUp)
 def mixup(spec,
     alpha=.2, # λ ~ Beta(alpha, alpha)
@@ -148,5 +203,5 @@ def mixup(spec,
     start=0., # Share of training before it starts
     stop=1., # Share of training after which it stops
 ):
-    "Train on blends of two pictures, with the loss blended to match"
+    "Train on blends of two images, with the loss blended to match"
     return spec.add(cbs=partial(MixUp, alpha=alpha, lam=lam, p=p, start=start, stop=stop))
