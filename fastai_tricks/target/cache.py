@@ -46,7 +46,8 @@ def _top_scores(scores, k):
     return torch.cat([highest,others[:,None]], 1),classes
 
 # %% ../../nbs/55a_target.cache.ipynb #2ffea55f
-def _array(path, name, shape, dtype): return np.lib.format.open_memmap(path/f'{name}.npy', mode='w+', dtype=dtype, shape=shape)
+def _array(path, name, shape, dtype):
+    return np.lib.format.open_memmap(path/f'{name}.npy', mode='w+', dtype=dtype, shape=shape)
 
 # %% ../../nbs/55a_target.cache.ipynb #71e69822
 def _make_arrays(path, n, scores, yb, top_k):
@@ -58,7 +59,8 @@ def _make_arrays(path, n, scores, yb, top_k):
     arrays = dict(answers=_array(path, 'answers', (n, *((top_k+1,) if top_k else classes)), np.float16))
     if top_k: arrays['classes'] = _array(path, 'classes', (n,top_k), np.int32)
     y = yb[0] if len(yb)==1 and isinstance(yb[0], Tensor) else None
-    if y is not None and y.ndim==1 and not y.is_floating_point(): arrays['labels'] = _array(path, 'labels', (n,), np.int64)
+    if y is not None and y.ndim==1 and not y.is_floating_point():
+        arrays['labels'] = _array(path, 'labels', (n,), np.int64)
     return arrays
 
 # %% ../../nbs/55a_target.cache.ipynb #d508d84e
@@ -109,7 +111,7 @@ def cache_teacher(
     teacher, # A module, a Learner or a `Teacher`
     path, # Folder to write
     top_k:int=None, # Keep the highest `top_k` scores of each item, and the mean of the others; None: all
-    seed:int=None, # Ask about items augmented as this seed draws; None: as validation items are treated, without augmentation
+    seed:int=None, # Ask about items augmented as this seed draws; None: without augmentation, as in validation
 )->Path: # The folder, for `Distill(path)`
     "Ask `teacher` once about every training item of `dls` and write down what it says"
     teacher,path = as_teacher(teacher),Path(path)
@@ -206,7 +208,8 @@ def places(self:TeacherCache,
                          "Use fastai's DataLoaders with a batch size, or give the teacher itself.")
     start = learn.iter*bs
     res = np.asarray(idxs[start:start+find_bs(learn.xb)])
-    if learn.iter==0 or learn.xb[0].device.type=='cpu': self._refuse_order(res, learn) # elsewhere it would wait for the device
+    on_cpu = learn.xb[0].device.type=='cpu' # elsewhere comparing would wait for the device
+    if learn.iter==0 or on_cpu: self._refuse_order(res, learn)
     return res
 
 # %% ../../nbs/55a_target.cache.ipynb #a5ea192b

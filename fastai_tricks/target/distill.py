@@ -19,16 +19,16 @@ from ..base.losses import LossInfo
 from .target import Target, TargetCallback, plain_tensor
 from .teacher import answer_shape, as_teacher, out_width, refuse_teacher, restore_modes
 from .cache import TeacherCache
-from .distill_losses import dkd_rows, kd_rows, refuse_unlike
+from .distill_losses import decoupled_rows, refuse_unlike, softened_rows
 from .features import FeatureMatch
 
 # %% ../../nbs/56_target.distill.ipynb #f1501f30
 class Distill(TargetCallback):
-    "Add the teacher's answers to what is learned: hard * loss(labels) + soft * T^2 * CE(teacher, student) (He et al. 2018, section 5.3)"
+    "Learn hard * loss(labels) + soft * T^2 * CE(teacher, student) (He et al. 2018, section 5.3)"
     role = 'distillation'
     slot = 'teacher'
     def __init__(self,
-        teacher, # A module, a Learner, a `Teacher`, the folder of `cache_teacher`, or a function without arguments that gives one, called at the first `fit`
+        teacher, # A module, Learner, `Teacher`, folder of `cache_teacher`, or a function that gives one at first `fit`
         T:float=20., # Temperature, above 0; the paper's 20
         hard:float=1., # Weight of the labels, at least 0; 0: learn from the teacher alone
         soft:float=1., # Weight of the teacher, at least 0
@@ -223,38 +223,18 @@ def _term(self:Distill, pred:Tensor, target:Target):
     self._values['hint_loss'].append(hint.detach())
     return total + hint
 
+# %% ../../nbs/56_target.distill.ipynb #700cf78a
+@patch
+def _row_losses(self:Distill, z, r, y):
+    "Losses of scores `z` against the teacher's scores `r`, one for each row"
+    if self.kind=='decoupled': return decoupled_rows(self._info, z, r, y[0], self.T, self.alpha, self.beta)
+    return softened_rows(self._info, z, r, self.T)
+
 # %% ../../nbs/56_target.distill.ipynb #104c4e24
 def _weighted_mean(rows, lam):
     "Mean of `rows`, each item with its weight"
     if not isinstance(lam, Tensor): return lam*rows.mean()
     return (rows.reshape(len(lam), -1)*lam[:,None]).mean()
-
-# %% ../../nbs/56_target.distill.ipynb #740b24f2
-@patch
-def _row_losses(self:Distill, z, r, y):
-    "Losses of scores `z`, one for each row, against the teacher's scores `r`"
-    if self.kind=='decoupled': return self._decoupled(z, r, y[0])
-    if self._info.kind!='bce': return kd_rows(self._rows(z), self._rows(r), self.T)
-    p = torch.sigmoid(r.float()/self.T)
-    losses = F.binary_cross_entropy_with_logits(z.float()/self.T, p, reduction='none')
-    return self.T**2*losses.flatten(1).mean(1)
-
-# %% ../../nbs/56_target.distill.ipynb #e2413656
-@patch
-def _rows(self:Distill, scores):
-    "`scores` as (rows, classes), in single precision"
-    axis = ifnone(self._info.axis, 1)
-    return scores.float().movedim(axis, -1).reshape(-1, scores.shape[axis])
-
-# %% ../../nbs/56_target.distill.ipynb #5718b17f
-@patch
-def _decoupled(self:Distill, z, r, y):
-    if y.is_floating_point():
-        raise ValueError("Decoupled distillation needs class indices as labels, got dense ones. Pass `kind='logits'`.")
-    y = y.reshape(-1).long()
-    counts = y!=self._info.ignore
-    target,rest = dkd_rows(self._rows(z), self._rows(r), torch.where(counts, y, 0), self.T)
-    return (self.alpha*target + self.beta*rest)*counts
 
 # %% ../../nbs/56_target.distill.ipynb #2a0af338
 @patch

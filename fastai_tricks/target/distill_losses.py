@@ -9,6 +9,7 @@ __all__ = ['distill_loss', 'dkd_loss']
 
 # %% ../../nbs/55b_target.distill_losses.ipynb #ce969b1f
 from fastai.basics import *
+from ..base.losses import LossInfo
 
 # %% ../../nbs/55b_target.distill_losses.ipynb #261a2440
 def kd_rows(
@@ -75,3 +76,40 @@ def dkd_loss(
     refuse_unlike(logits.shape, teacher_logits.shape)
     target,rest = dkd_rows(logits.float(), teacher_logits.float(), y.long(), T)
     return (alpha*target + beta*rest).mean()
+
+# %% ../../nbs/55b_target.distill_losses.ipynb #a23e1bbe
+def _score_rows(info, scores):
+    "`scores` as (rows, classes), in single precision"
+    axis = ifnone(info.axis, 1)
+    return scores.float().movedim(axis, -1).reshape(-1, scores.shape[axis])
+
+# %% ../../nbs/55b_target.distill_losses.ipynb #56d27311
+def softened_rows(
+    info:LossInfo, # The user's own loss, read
+    z:Tensor, # Scores of the student
+    r:Tensor, # Scores of the teacher, of the same shape
+    T:float, # Temperature, above 0
+)->Tensor: # One for each row
+    "The soft loss of each item or pixel"
+    if info.kind!='bce': return kd_rows(_score_rows(info, z), _score_rows(info, r), T)
+    p = torch.sigmoid(r.float()/T)
+    losses = F.binary_cross_entropy_with_logits(z.float()/T, p, reduction='none')
+    return T**2*losses.flatten(1).mean(1)
+
+# %% ../../nbs/55b_target.distill_losses.ipynb #26073f9b
+def decoupled_rows(
+    info:LossInfo, # The user's own loss, read
+    z:Tensor, # Scores of the student
+    r:Tensor, # Scores of the teacher, of the same shape
+    y:Tensor, # Labels, as class indices
+    T:float, # Temperature, above 0
+    alpha:float, # Weight of the target's part, at least 0
+    beta:float, # Weight of the other classes' part, at least 0
+)->Tensor: # One for each row
+    "The decoupled loss of each item or pixel"
+    if y.is_floating_point():
+        raise ValueError("Decoupled distillation needs class indices as labels, got dense ones. Pass `kind='logits'`.")
+    y = y.reshape(-1).long()
+    counts = y!=info.ignore
+    target,rest = dkd_rows(_score_rows(info, z), _score_rows(info, r), torch.where(counts, y, 0), T)
+    return (alpha*target + beta*rest)*counts

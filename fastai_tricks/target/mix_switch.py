@@ -13,7 +13,6 @@ from ..base.identity import describe
 from ..base.reload import has_role
 from ..base.trick import trick
 from ..base.losses import LossInfo
-from .target import TargetCallback
 from .mixup import MixUp, Mixer
 from .cutmix import CutMix
 

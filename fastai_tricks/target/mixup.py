@@ -42,7 +42,8 @@ def mix(
                          "Blend what they are embedded to, or use no mixup.")
     plain = plain_tensor(x)
     if isinstance(lam, Tensor): lam = lam.to(plain.device, plain.dtype).view(-1, *[1]*(plain.ndim-1))
-    return plain.index_select(0, perm).lerp_(plain, lam).as_subclass(type(x)) # in place on the copy: one new tensor, not two
+    res = plain.index_select(0, perm).lerp_(plain, lam) # in place on the copy: one new tensor, not two
+    return res.as_subclass(type(x))
 
 # %% ../../nbs/53_target.mixup.ipynb #b358d5b4
 class Mixer(TargetCallback):
@@ -175,7 +176,7 @@ def partner_labels(
 
 # %% ../../nbs/53_target.mixup.ipynb #8a3e3875
 class MixUp(Mixer):
-    "Train on blends of two items, with the loss of both labels in the same proportion (Zhang et al. 2018; He et al. 2018, section 5.4)"
+    "Train on blends of two items, with the loss of both labels in the same proportion (Zhang et al. 2018)"
     role = 'mixup'
     def __init__(self,
         alpha:float=.2, # λ ~ Beta(alpha, alpha), above 0: small for faint blends, 1 for any share; the paper's .2

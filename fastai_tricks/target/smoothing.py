@@ -19,7 +19,7 @@ from .target import TargetCallback
 
 # %% ../../nbs/52_target.smoothing.ipynb #a06ababa
 class LabelSmoothing(TargetCallback):
-    "Train on labels that leave `eps` to the other classes, whatever the loss of the Learner (He et al. 2018, section 5.2)"
+    "Train on labels that leave `eps` to the other classes, whatever the loss of the Learner (He et al. 2018)"
     role = 'smoothing'
     slot = 'smoothing'
     def __init__(self,
@@ -49,7 +49,7 @@ def before_fit(self:LabelSmoothing):
                          "Leave `LabelSmoothing` out, or pass such a loss: "
                          "`Learner(..., loss_func=CrossEntropyLossFlat())`.")
     c = getattr(self.learn.dls, 'c', None)
-    if isinstance(c, int) and c>1 and info.kind!='bce': smoothing_share(self.eps, c, self.form) # refuses what is too large
+    if isinstance(c, int) and c>1 and info.kind!='bce': smoothing_share(self.eps, c, self.form)
     if info.eps: self._warn_twice(info.eps)
 
 # %% ../../nbs/52_target.smoothing.ipynb #1ddf35be
@@ -57,7 +57,8 @@ def before_fit(self:LabelSmoothing):
 def _warn_twice(self:LabelSmoothing, eps):
     warnings.warn(f"The loss smooths already ({eps:g}): "
                   f"with `LabelSmoothing({self.eps:g})` the two make {eps+self.eps-eps*self.eps:g}. "
-                  "Keep `LabelSmoothing`, which leaves `valid_loss` plain, and a loss that does not smooth.", stacklevel=3)
+                  "Keep `LabelSmoothing`, which leaves `valid_loss` plain, and a loss that does not smooth.",
+                  stacklevel=3)
 
 # %% ../../nbs/52_target.smoothing.ipynb #3489dfec
 @trick(paper='He et al. 2018', section='5.2', touches='targets, in training only', claims='smoothing',

@@ -52,9 +52,9 @@ class Teacher:
     role = 'teacher'
     def __init__(self,
         model:nn.Module, # The network; it stays as it is
-        norm:tuple=None, # Mean and standard deviation of each channel that its images were normalised with; None: as the student's
+        norm:tuple=None, # Mean and std of each channel that its images were normalised with; None: as the student's
         device=None, # Where it answers; None: where the student is
-        dtype:torch.dtype=None, # Precision it answers in, as `torch.bfloat16`, by autocast; None: as the student's forward
+        dtype:torch.dtype=None, # Precision it answers in, by autocast; None: as the student's forward
         vocab=None, # Its classes in order, to be compared with the student's; None: not compared
     ):
         if not isinstance(model, nn.Module):
@@ -119,7 +119,7 @@ def restore_modes(
 
 # %% ../../nbs/55_target.teacher.ipynb #21020fa1
 def as_teacher(
-    o, # A module, a Learner, a `Teacher`, the folder that `cache_teacher` wrote, or a function without arguments that gives one of these
+    o, # A module, Learner, `Teacher`, folder that `cache_teacher` wrote, or function that gives one of these
 ): # A `Teacher`, the folder, or the function
     "The teacher that `o` stands for"
     if has_role(o, 'teacher') or isinstance(o, partial) or inspect.isfunction(o): return o

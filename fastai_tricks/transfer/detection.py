@@ -28,7 +28,8 @@ from ..base.identity import describe
 from ..base.reload import has_role
 from ..base.run import NoEffectWarning, build_model, n_channels, seed_everything
 from ..base.callback import TrickCallback
-from ..target.target import plain_tensor, smoothing_share
+from ..target.losses import smoothing_share
+from ..target.target import plain_tensor
 from ..target.mixup import mix
 
 # %% ../../nbs/82_transfer.detection.ipynb #f3a9fb20

@@ -10,6 +10,7 @@ __all__ = ['dilate', 'fcn_model', 'AuxLoss', 'confusion', 'ious', 'PixelAccuracy
 
 # %% ../../nbs/84_transfer.segmentation.ipynb #a9a1ed1a
 import itertools, math, timm, warnings
+from dataclasses import replace
 from fastai.vision.all import *
 from fastai.callback.schedule import LRFinder
 from fastai.learner import ValueMetric
@@ -19,7 +20,7 @@ from ..base.reload import has_role
 from ..base.run import NoEffectWarning, build_model, n_channels
 from ..base.callback import TrickCallback, exporting
 from ..base.losses import LossInfo
-from ..target.target import TargetCallback, target_loss
+from ..target.target import TargetCallback
 
 # %% ../../nbs/84_transfer.segmentation.ipynb #71781e30
 _stem = ('conv1','bn1',('act1','relu'),'maxpool')
@@ -102,7 +103,7 @@ def fcn_model(
 # %% ../../nbs/84_transfer.segmentation.ipynb #31c88a99
 class AuxLoss(TargetCallback):
     "Add `weight` times the loss of the auxiliary head, in training"
-    _slot,_way_out = 'auxiliary loss','Keep one, with the weight you want.'
+    slot = 'auxiliary loss'
     def __init__(self,
         weight:float=.5, # Weight of the auxiliary loss, above 0; the usual .5
     ):
@@ -120,16 +121,14 @@ class AuxLoss(TargetCallback):
         self._hook = net[0][-2].register_forward_hook(partial(self._ask, head)) # inside the forward, so under its autocast
 
     def _ask(self, head, module, inp, out):
-        if self._part is not None: self._out = head(out)
+        if self.active: self._out = head(out)
 
-    def _make(self): return dict(terms=[self._term])
+    def target(self, t): return replace(t, terms=(*t.terms, self._term))
 
-    def _term(self, pred, targets, items):
-        parts = [o._part for o in self._fellows() if o._part]
-        smooth,hard = first(o['smooth'] for o in parts if 'smooth' in o),math.prod(o.get('hard', 1.) for o in parts)
-        if not hard: return pred.new_zeros(()) # a teacher alone: there are no labels
+    def _term(self, pred, target):
+        if not target.hard: return pred.new_zeros(()) # a teacher alone: there are no labels
         out = F.interpolate(self._out.float(), size=pred.shape[-2:], mode='bilinear')
-        return self.weight*target_loss(self.learn.loss_func, out, targets[0][1], smooth, targets, hard=hard)
+        return self.weight*replace(target, terms=()).loss(self.learn.loss_func, out)
 
     def after_batch(self):
         super().after_batch()
