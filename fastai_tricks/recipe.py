@@ -18,7 +18,9 @@ from .base.reload import has_role
 from .base.run import NoEffectWarning, Spec
 from .base.trick import trick
 from .base.bag import Bag, Diff
-from .data.samples import DataWait, assets, data_key
+from .data.samples import assets
+from .data.key import data_key
+from .data.wait import DataWait
 from .train.scale import scale_lr
 from .train.precision import best_precision
 from .train.speed import with_batches

@@ -31,7 +31,9 @@ from ..base.run import Spec
 from ..base.trick import as_trick, tricks
 from ..base.bag import Bag, bag
 from ..base.show import fig_svg, grey, show_effects, show_lines, trick_color
-from ..data.samples import MemoryDL, assets, data_key, data_summary
+from ..data.memory import MemoryDL
+from ..data.samples import assets
+from ..data.key import data_key, data_summary
 from ..model.resnet import resnet18a
 from ..model.backbone import small_resnet18
 from ..recipe import recipe, recipes
