@@ -343,7 +343,7 @@ def _mend_source(src)->dict: # `host`, `sources` of the pages in the repository,
     _write(src/'llms.txt', _llms(host, side, heads))
     p = src/'_quarto.yml'
     def named(m): return f'{m[1]}{pages.get(m[2], m[2])}.ipynb'
-    text = re.sub(r'(href: )([\w/-]+)\.ipynb', named, _read(p))
+    text = re.sub(r'(href: )([\w./-]+)\.ipynb', named, _read(p))
     foot = f"{pkg} {project()['version']}, [changelog](/changelog.md). [The pages as text](/llms.txt)"
     _write(p, text.replace('page-footer:\n', f'page-footer:\n    left: "{foot}"\n'))
     sources = {f'nbs/{v}.ipynb':f'nbs/{k}.ipynb' for k,v in pages.items()}
