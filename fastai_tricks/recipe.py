@@ -14,10 +14,12 @@ from tomlkit.exceptions import TOMLKitError
 from fastai.vision.all import *
 from fastai.vision.learner import create_timm_model, create_vision_model
 from .base.tables import md_table, txt_table
+from .base.warn import NoEffectWarning
 from .base.identity import describe
 from .base.reload import has_role
-from .base.run import NoEffectWarning, Spec
-from .base.trick import trick, tricks
+from .base.run import Spec
+from .base.trick import tricks
+from .base.register import trick
 from .base.bag import Bag, Diff
 from .data.samples import DataWait, assets, data_key
 from .train.schedule import scale_lr

@@ -12,7 +12,7 @@ __all__ = ['tiny_arrays', 'MemoryDL', 'in_memory', 'tiny_dls', 'folder_dls', 'Ba
 import difflib, hashlib, json, math, os, pickle, psutil, time, zlib
 from fastai.vision.all import *
 from ..base.identity import checksum
-from ..base.run import seed_everything
+from ..base.build import seed_everything
 from ..base.callback import TrickCallback
 
 # %% ../../nbs/10_data.samples.ipynb #25bdc66c

@@ -28,7 +28,8 @@ from ..base.tables import txt_table
 from ..base.identity import describe
 from ..base.reload import has_role
 from ..base.run import Spec
-from ..base.trick import as_trick, tricks
+from ..base.trick import tricks
+from ..base.register import as_trick
 from ..base.bag import Bag, bag
 from ..base.show import fig_svg, grey, show_effects, show_lines, trick_color
 from ..data.samples import MemoryDL, assets, data_key, data_summary

@@ -17,7 +17,7 @@ from fastai.losses import BaseLoss, FocalLoss, LabelSmoothingCrossEntropy
 from ..base.identity import describe
 from ..base.reload import has_role
 from ..base.callback import TrickCallback
-from ..base.trick import trick
+from ..base.register import trick
 
 # %% ../../nbs/51_target.target.ipynb #bb0e86d0
 def smoothing_share(eps, n, form):

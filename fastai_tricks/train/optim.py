@@ -10,10 +10,11 @@ __all__ = ['nag', 'adamw', 'OptFunc', 'no_decay_names', 'NoBiasDecay', 'decay_re
 # %% ../../nbs/21_train.optim.ipynb #3616c425
 import inspect
 from fastai.basics import *
+from ..base.warn import NoEffectWarning
 from ..base.reload import has_role
-from ..base.run import NoEffectWarning
 from ..base.callback import TrickCallback, exporting
-from ..base.trick import Trick, trick
+from ..base.trick import Trick
+from ..base.register import trick
 from .schedule import scaled_for
 
 # %% ../../nbs/21_train.optim.ipynb #945d0487
@@ -52,7 +53,7 @@ class OptFunc:
         if isinstance(rate, slice): res.set_hyper('lr', rate)
         return res
 
-    def as_trick(self): return Trick(_use, dict(opt_func=self), name=self.name, claims='optimizer', touches='optimizer')
+    def as_trick(self): return Trick(_use, dict(opt_func=self), name=self.name, slot='optimizer', touches='optimizer')
     def __repr__(self): return f"{self.name}({', '.join(f'{k}={v}' for k,v in self.kw.items())})"
     def __reduce__(self):
         if exporting.get(): return partial(OptimWrapper, opt=self.opt, **self.kw).__reduce__() # an export loads where this package is not installed

@@ -15,7 +15,7 @@ from fastai.callback.channelslast import ChannelsLast
 from ..base.reload import has_role
 from ..base.callback import TrickCallback
 from ..base.amp import AMP
-from ..base.trick import trick
+from ..base.register import trick
 
 # %% ../../nbs/23_train.precision.ipynb #7f5dbc67
 def _probe():

@@ -13,9 +13,9 @@ import math, warnings
 from fastai.basics import *
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientAccumulation
-from ..base.run import plain_lr
+from ..base.build import plain_lr
 from ..base.wrap import wrap_again
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.show import show_lines
 
 # %% ../../nbs/20_train.schedule.ipynb #bdef48f7
