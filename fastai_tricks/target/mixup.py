@@ -11,7 +11,8 @@ __all__ = ['show_mixed', 'mix', 'Mixer', 'MixUp', 'mixup']
 from fastai.basics import *
 from ..base.identity import describe
 from ..base.register import trick
-from .target import TargetCallback, plain_tensor, target_loss, unreduced
+from ..base.losses import unreduced
+from .target import TargetCallback, plain_tensor, target_loss
 
 # %% ../../nbs/53_target.mixup.ipynb #563dd9b6
 def show_mixed(

@@ -19,7 +19,8 @@ from ..base.warn import NoEffectWarning
 from ..base.reload import has_role
 from ..base.build import build_model, n_channels
 from ..base.callback import TrickCallback, exporting
-from ..target.target import LossInfo, TargetCallback, target_loss
+from ..base.losses import LossInfo
+from ..target.target import TargetCallback, target_loss
 
 # %% ../../nbs/84_transfer.segmentation.ipynb #71781e30
 _stem = ('conv1','bn1',('act1','relu'),'maxpool')
