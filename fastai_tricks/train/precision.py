@@ -13,7 +13,7 @@ from fastai.basics import *
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.channelslast import ChannelsLast
 from ..base.amp import AMP
-from ..base.trick import trick
+from ..base.register import trick
 
 # %% ../../nbs/23_train.precision.ipynb #7f5dbc67
 def _probe():
