@@ -14,7 +14,7 @@ import fastai_tricks.evidence.answers, fastai_tricks.evidence.plot, fastai_trick
 from ..base.identity import describe
 from ..base.run import Spec
 from ..base.trial import silent_learner
-from ..data.samples import data_key, data_summary
+from ..data.key import data_key, data_summary
 from .plan import arms, base_spec
 from .memory import give_back_memory
 from .duration import clock_time, equal_time_epochs, in_words, seconds_per_epoch
