@@ -12,7 +12,7 @@ import functools, platform, time
 from fastai.basics import *
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from ..base.amp import AMP
-from ..base.trick import trick
+from ..base.register import trick
 
 # %% ../../nbs/23_train.precision.ipynb #e1516f0d
 def measure_bf16()->float: # 1 for as fast, 2 for twice as fast

@@ -13,7 +13,7 @@ from fastai.basics import *
 from fastai.callback.channelslast import ChannelsLast
 from ..base.reload import has_role
 from ..base.callback import TrickCallback
-from ..base.trick import trick
+from ..base.register import trick
 
 # %% ../../nbs/24_train.speed.ipynb #1cab0f62
 @trick(touches='memory order of the model', claims='memory format', cost='less time on most devices, nothing otherwise',
