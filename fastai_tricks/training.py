@@ -14,9 +14,11 @@ from fastai.callback.progress import ProgressCallback
 from fastcore.imports import IN_NOTEBOOK
 from .base.identity import describe
 from .base.reload import has_role
-from .base.run import seed_everything
+from .base.build import seed_everything
 from .base.here import check_writable, versions
-from .data.samples import DataWait, data_key, data_summary, named_dls
+from .data.folders import named_dls
+from .data.key import data_key, data_summary
+from .data.wait import DataWait
 from .train.checkpoint import Checkpoint, checkpoint_files
 from .train.processes import LostProcess, first_process_first
 from .train.duration import in_words, seconds_per_epoch

@@ -15,7 +15,7 @@ from ..base.identity import describe
 from ..base.run import Spec
 from ..base.trial import silent_learner
 from ..base.here import check_writable, writable
-from ..data.samples import data_key, data_summary
+from ..data.key import data_key, data_summary
 from ..train.duration import clock_time, equal_time_epochs, in_words, seconds_per_epoch
 from .plan import arms, base_spec
 from .memory import give_back_memory
