@@ -13,10 +13,11 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from fastai.vision.all import *
 from .base.tables import md_table, txt_table
+from .base.warn import NoEffectWarning
 from .base.identity import describe
 from .base.reload import has_role
-from .base.run import NoEffectWarning, Spec
-from .base.trick import trick
+from .base.run import Spec
+from .base.register import trick
 from .base.bag import Bag, Diff
 from .data.samples import assets
 from .data.key import data_key

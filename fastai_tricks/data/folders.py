@@ -10,7 +10,7 @@ __all__ = ['folder_dls', 'named_dls']
 # %% ../../nbs/12_data.folders.ipynb #2e92d152
 import difflib, hashlib, psutil
 from fastai.vision.all import *
-from ..base.run import seed_everything
+from ..base.build import seed_everything
 from .memory import in_memory
 from .samples import tiny_dls
 

@@ -9,7 +9,7 @@ __all__ = ['tiny_arrays', 'tiny_dls']
 
 # %% ../../nbs/11_data.samples.ipynb #17065326
 from fastai.vision.all import *
-from ..base.run import seed_everything
+from ..base.build import seed_everything
 from .memory import in_memory
 
 # %% ../../nbs/11_data.samples.ipynb #8db57240

@@ -16,7 +16,7 @@ from fastai.data.transforms import Normalize
 from fastai.learner import ValueMetric
 from ..base.identity import checksum, describe
 from ..base.reload import has_role
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.losses import LossInfo
 from ..data.memory import MemoryDL
 from .target import TargetCallback, plain_tensor

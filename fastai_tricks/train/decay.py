@@ -9,10 +9,10 @@ __all__ = ['no_decay_names', 'NoBiasDecay', 'decay_report', 'no_bias_decay']
 
 # %% ../../nbs/22_train.decay.ipynb #b4bd0b47
 from fastai.basics import *
+from ..base.warn import NoEffectWarning
 from ..base.reload import has_role
-from ..base.run import NoEffectWarning
 from ..base.callback import TrickCallback
-from ..base.trick import trick
+from ..base.register import trick
 
 # %% ../../nbs/22_train.decay.ipynb #554066aa
 _norm_names = [

@@ -11,7 +11,8 @@ __all__ = ['nag', 'adamw', 'OptFunc']
 import inspect
 from fastai.basics import *
 from ..base.callback import exporting
-from ..base.trick import Trick, trick
+from ..base.trick import Trick
+from ..base.register import trick
 from .scale import scaled_for
 
 # %% ../../nbs/21_train.optim.ipynb #945d0487
@@ -88,7 +89,7 @@ def _use(spec, opt_func=None): return spec.copy(opt_func=opt_func)
 @patch
 def as_trick(self:OptFunc)->Trick:
     "The trick that trains with this optimizer"
-    return Trick(_use, dict(opt_func=self), name=self.name, claims='optimizer', touches='optimizer')
+    return Trick(_use, dict(opt_func=self), name=self.name, slot='optimizer', touches='optimizer')
 
 # %% ../../nbs/21_train.optim.ipynb #c97baeeb
 nag = OptFunc(torch.optim.SGD, 'nag', momentum=.9, nesterov=True, weight_decay=1e-4)

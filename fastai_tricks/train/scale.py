@@ -11,8 +11,8 @@ __all__ = ['scale_lr', 'linear_scaling']
 import math
 from fastai.basics import *
 from fastai.callback.training import GradientAccumulation
-from ..base.run import plain_lr
-from ..base.trick import trick
+from ..base.build import plain_lr
+from ..base.register import trick
 
 # %% ../../nbs/20a_train.scale.ipynb #621f7728
 class ScaledLR(float):

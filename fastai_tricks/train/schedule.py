@@ -14,7 +14,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientAccumulation
 import fastai_tricks.base.callback # wraps `Learner.fit`, so that an exception leaves no autocast on
 from ..base.wrap import wrap_again
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.show import show_lines
 
 # %% ../../nbs/20_train.schedule.ipynb #bdef48f7
