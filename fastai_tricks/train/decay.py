@@ -1,4 +1,4 @@
-"""Decay the weights that should decay, and spare biases, norms and tokens, whatever the optimizer.
+"""Decay the weights that should decay; spare biases, norms and tokens, whatever the optimizer.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/train.decay.html.md"""
 
@@ -8,31 +8,52 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.decay.html.md"""
 __all__ = ['no_decay_names', 'NoBiasDecay', 'decay_report', 'no_bias_decay']
 
 # %% ../../nbs/22_train.decay.ipynb #b4bd0b47
-import inspect
 from fastai.basics import *
+from ..base.warn import NoEffectWarning
 from ..base.reload import has_role
-from ..base.run import NoEffectWarning
 from ..base.callback import TrickCallback
-from ..base.trick import trick
+from ..base.register import trick
 
 # %% ../../nbs/22_train.decay.ipynb #554066aa
-_norms = tuple(getattr(nn, o) for o in 'BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm LayerNorm GroupNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d RMSNorm LocalResponseNorm'.split() if hasattr(nn, o))
-_tokens = 'cls_token class_token dist_token reg_token pos_embed pos_embedding position_embedding position_embeddings absolute_pos_embed relative_position_bias_table'.split()
+_norm_names = [
+    'BatchNorm1d', 'BatchNorm2d', 'BatchNorm3d', 'SyncBatchNorm', 'LayerNorm', 'GroupNorm',
+    'InstanceNorm1d', 'InstanceNorm2d', 'InstanceNorm3d', 'RMSNorm', 'LocalResponseNorm',
+]
+_norms = tuple(getattr(nn, o) for o in _norm_names if hasattr(nn, o)) # an older torch has no RMSNorm
+_tokens = [
+    'cls_token', 'class_token', 'dist_token', 'reg_token', 'pos_embed', 'pos_embedding', 'position_embedding',
+    'position_embeddings', 'absolute_pos_embed', 'relative_position_bias_table',
+]
 
+# %% ../../nbs/22_train.decay.ipynb #ce809fcc
+def _in_norms(model):
+    "Names of the parameters of norm layers"
+    layers = [o for o in model.named_modules() if isinstance(o[1], _norms)]
+    return {f'{prefix}.{o}' if prefix else o for prefix,m in layers for o,_ in m.named_parameters(recurse=False)}
+
+# %% ../../nbs/22_train.decay.ipynb #09f8d6ce
+def _left_out_by_network(model):
+    "Prefix of each module that has `no_weight_decay` to the names that it gives there"
+    res = {}
+    for name,m in model.named_modules():
+        prefix = f'{name}.' if name else ''
+        f = getattr(m, 'no_weight_decay', None)
+        if callable(f): res[prefix] = {prefix+o for o in f()}
+    return res
+
+# %% ../../nbs/22_train.decay.ipynb #da4d33d7
 def no_decay_names(
     model:nn.Module, # Any network
 )->set: # Names as in `model.named_parameters()`
     "The parameters of `model` that should not decay: biases, norms, layer scales, position and class tokens"
-    res,own = set(),{}
-    for nm,m in model.named_modules():
-        pre = f'{nm}.' if nm else ''
-        if isinstance(m, _norms): res |= {pre+o for o,_ in m.named_parameters(recurse=False)}
-        f = getattr(m, 'no_weight_decay', None)
-        if callable(f): own[pre] = {pre+o for o in f()}
-    for nm,p in model.named_parameters():
-        if p.ndim<=1 or nm.endswith('bias') and nm.split('.')[-1]=='bias': res.add(nm)
-        elif any(nm.startswith(pre) for pre in own): res |= {nm} & set().union(*own.values()) # the network says it itself
-        elif nm.split('.')[-1] in _tokens: res.add(nm)
+    res,by_network = _in_norms(model),_left_out_by_network(model)
+    left_out = set().union(*by_network.values())
+    for name,p in model.named_parameters():
+        last = name.split('.')[-1]
+        if p.ndim<=1 or last=='bias': res.add(name)
+        elif any(name.startswith(o) for o in by_network):
+            if name in left_out: res.add(name)
+        elif last in _tokens: res.add(name)
     return res
 
 # %% ../../nbs/22_train.decay.ipynb #9964cd4c
@@ -41,90 +62,132 @@ class NoBiasDecay(TrickCallback):
     role = 'no bias decay'
     def __init__(self):
         super().__init__()
-        self._undo,self._whole,self._depth = [],None,0
-
-    def before_fit(self):
-        self._release()
-        if self.opt is None: return # `validate` or `get_preds` before any fit
-        names,opt = no_decay_names(self.model),self.opt
-        self._spared = {id(p) for nm,p in self.model.named_parameters() if nm in names}
-        if not self._spared: warnings.warn('`NoBiasDecay` found no bias, norm or token in the model.', NoEffectWarning)
-        inner = opt.opt if isinstance(opt, OptimWrapper) else None
-        if inner is not None:
-            hs = [inner.register_step_pre_hook(self._split), inner.register_step_post_hook(self._join)]
-            self._undo = [o.remove for o in hs]
-        else:
-            for p,*_ in opt.all_params(): self._undo.append(_set(opt.state, p, 'do_wd', id(p) not in self._spared))
-
-    def _split(self, opt, args, kwargs):
-        self._depth += 1
-        if self._depth>1: return # a subclass whose `step` calls its parent's fires the hooks twice
-        self._whole,groups = list(opt.param_groups),[]
-        for g in self._whole:
-            for ps,more in zip(partition(g['params'], lambda p: id(p) not in self._spared), ({}, {'weight_decay': 0.})):
-                groups.append({**{k:v.clone() if isinstance(v, torch.Tensor) else v for k,v in g.items()}, **more, 'params': list(ps)}) # a tensor would be counted up twice
-        opt.param_groups = [g for g in groups if g['params']]
-        self._parts = [[o for o in groups[2*i:2*i+2] if o['params']] for i in range(len(self._whole))]
-
-    def _join(self, opt, args, kwargs):
-        self._depth -= 1
-        if self._depth: return
-        for g,parts in zip(self._whole, self._parts):
-            for k,v in (parts[0].items() if parts else ()):
-                if k not in ('params','weight_decay'): g[k] = v # some optimizers count their steps in the group
-        opt.param_groups,self._whole = self._whole,None
-
-    def _release(self):
-        for f in self._undo: f()
-        self._undo = []
-
-    def after_fit(self): self._release()
-    def on_error(self, learn):
-        if self._whole is not None: learn.opt.opt.param_groups,self._whole,self._depth = self._whole,None,0 # left in the middle of a step
-        self._release()
+        self._undo,self._spared = [],set()
+        self._whole,self._parts = None,[]
+        self._depth = 0
 
 # %% ../../nbs/22_train.decay.ipynb #f8e7ea9b
-def _set(state, p, key, value):
+def _set_state(state, p, key, value):
     "Set `state[p][key]`; returns a function that takes it back"
-    had = key in state[p]
-    old = state[p].get(key)
+    had,before = key in state[p],state[p].get(key)
     state[p][key] = value
     def undo():
-        if had: state[p][key] = old
+        if had: state[p][key] = before
         else: state.get(p, {}).pop(key, None)
     return undo
 
+# %% ../../nbs/22_train.decay.ipynb #f97881cb
+@patch
+def before_fit(self:NoBiasDecay):
+    self._release()
+    if self.opt is None: return # `validate` or `get_preds` before any fit
+    names = no_decay_names(self.model)
+    self._spared = {id(p) for name,p in self.model.named_parameters() if name in names}
+    if not self._spared: warnings.warn('`NoBiasDecay` found no bias, norm or token in the model.', NoEffectWarning)
+    if isinstance(self.opt, OptimWrapper):
+        opt = self.opt.opt
+        hooks = opt.register_step_pre_hook(self._split),opt.register_step_post_hook(self._join)
+        self._undo = [o.remove for o in hooks]
+    else:
+        state = self.opt.state
+        self._undo = [_set_state(state, p, 'do_wd', id(p) not in self._spared) for p,*_ in self.opt.all_params()]
+
+# %% ../../nbs/22_train.decay.ipynb #5c569320
+@patch
+def _split_group(self:NoBiasDecay, group):
+    "The part of `group` that decays, and the part that is spared"
+    def part(params, **changes):
+        copied = {k:v.clone() if isinstance(v, torch.Tensor) else v for k,v in group.items()}
+        return {**copied, **changes, 'params':list(params)}
+    decays,spared = partition(group['params'], lambda p: id(p) not in self._spared)
+    return [o for o in (part(decays), part(spared, weight_decay=0.)) if o['params']]
+
+# %% ../../nbs/22_train.decay.ipynb #13ec5937
+@patch
+def _split(self:NoBiasDecay, opt, args, kwargs):
+    "Before a step: split every group in two"
+    self._depth += 1
+    if self._depth>1: return
+    self._whole = list(opt.param_groups)
+    self._parts = [self._split_group(o) for o in self._whole]
+    opt.param_groups = [o for parts in self._parts for o in parts]
+
+# %% ../../nbs/22_train.decay.ipynb #8aab5838
+@patch
+def _join(self:NoBiasDecay, opt, args, kwargs):
+    "After a step: the groups are whole again"
+    self._depth -= 1
+    if self._depth: return
+    for group,parts in zip(self._whole, self._parts):
+        if not parts: continue
+        group.update({k:v for k,v in parts[0].items() if k not in ('params','weight_decay')})
+    opt.param_groups,self._whole = self._whole,None
+
+# %% ../../nbs/22_train.decay.ipynb #1736a1c2
+@patch
+def _release(self:NoBiasDecay):
+    for undo in self._undo: undo()
+    self._undo = []
+
+# %% ../../nbs/22_train.decay.ipynb #1d280492
+@patch
+def after_fit(self:NoBiasDecay): self._release()
+
+# %% ../../nbs/22_train.decay.ipynb #b0f99872
+@patch
+def on_error(self:NoBiasDecay, learn):
+    if self._whole is not None: learn.opt.opt.param_groups = self._whole
+    self._whole,self._depth = None,0
+    self._release()
+
 # %% ../../nbs/22_train.decay.ipynb #1432ddaf
-def _kinds(model):
-    "Name of each parameter to 'conv', 'linear', 'norm', 'bias' or 'other'"
-    res = {}
-    for nm,m in model.named_modules():
-        for o,p in m.named_parameters(recurse=False):
-            k = 'norm' if isinstance(m, _norms) else 'bias' if o=='bias' else 'conv' if isinstance(m, nn.modules.conv._ConvNd) else 'linear' if isinstance(m, nn.Linear) else 'other'
-            res[f'{nm}.{o}' if nm else o] = k
-    return res
+def _kind(module, name):
+    "What parameter `name` of `module` is"
+    if isinstance(module, _norms): return 'norm'
+    if name=='bias': return 'bias'
+    if isinstance(module, nn.modules.conv._ConvNd): return 'conv'
+    return 'linear' if isinstance(module, nn.Linear) else 'other'
 
 # %% ../../nbs/22_train.decay.ipynb #b7a2220a
+def _kinds(model):
+    "Name of each parameter to 'conv', 'linear', 'norm', 'bias' or 'other'"
+    return {f'{prefix}.{name}' if prefix else name: _kind(m, name)
+            for prefix,m in model.named_modules() for name,_ in m.named_parameters(recurse=False)}
+
+# %% ../../nbs/22_train.decay.ipynb #1810eb68
+def _is_spared(learn, name, p, spared):
+    "Does the next step leave out the decay of parameter `p`?"
+    if name in spared: return True
+    if spared or isinstance(learn.opt, OptimWrapper): return False
+    return learn.opt.state[p].get('do_wd', True) is False # as fastai sets it for `wd_bn_bias=False`
+
+# %% ../../nbs/22_train.decay.ipynb #d8692a80
 def decay_report(
     learn:Learner, # Its optimizer is made if there is none yet
 )->pd.DataFrame: # Columns name, shape, group, lr, wd; then kind, numel, trained
     "Learning rate and effective weight decay of every parameter, as the next step of `learn` would use them"
     if learn.opt is None: learn.create_opt()
-    names,kinds = {id(p):nm for nm,p in learn.model.named_parameters()},_kinds(learn.model)
+    names,kinds = {id(p):name for name,p in learn.model.named_parameters()},_kinds(learn.model)
     spared = no_decay_names(learn.model) if any(has_role(o, 'no bias decay') for o in learn.cbs) else set()
-    native,rows = not isinstance(learn.opt, OptimWrapper),[]
-    for g,(ps,h) in enumerate(zip(learn.opt.param_lists, learn.opt.hypers)):
-        for p in ps:
-            nm = names.get(id(p), '?')
-            off = nm in spared or (native and not spared and learn.opt.state[p].get('do_wd', True) is False)
-            rows.append((nm, tuple(p.shape), g, float(h['lr']), 0. if off else float(h.get('wd', 0.)), kinds.get(nm, 'other'), p.numel(), p.requires_grad))
-    return pd.DataFrame(rows, columns='name shape group lr wd kind numel trained'.split())
+    def row(group, p, hypers):
+        name = names.get(id(p), '?')
+        wd = 0. if _is_spared(learn, name, p, spared) else float(hypers.get('wd', 0.))
+        return dict(
+            name=name,
+            shape=tuple(p.shape),
+            group=group,
+            lr=float(hypers['lr']),
+            wd=wd,
+            kind=kinds.get(name, 'other'),
+            numel=p.numel(),
+            trained=p.requires_grad,
+        )
+    groups = enumerate(zip(learn.opt.param_lists, learn.opt.hypers))
+    return pd.DataFrame([row(i, p, hypers) for i,(params,hypers) in groups for p in params])
 
 # %% ../../nbs/22_train.decay.ipynb #9f5efe29
-_paper = 'He et al. 2018'
-
-# %% ../../nbs/22_train.decay.ipynb #025e7c0f
-@trick(paper=_paper, section='3.1', touches='optimizer', claims='bias decay', cost='none that can be measured', hurts='hardly ever', of=NoBiasDecay)
+@trick(paper='He et al. 2018', section='3.1', touches='optimizer', claims='bias decay',
+    cost='none that can be measured', hurts='hardly ever', of=NoBiasDecay)
 def no_bias_decay(spec):
     "Weight decay on conv and linear weights only"
     return spec.add(cbs=NoBiasDecay)
