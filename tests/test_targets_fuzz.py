@@ -12,7 +12,7 @@ from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CrossEntropyLoss
                                L1LossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat, trainable_params)
 from fastai_tricks.base.amp import AMP
 from fastai_tricks.base.trial import CheckNet, check_dls, check_spec, silent_learner
-from fastai_tricks.base.check import Overflow, Strike, count_hooks, learner_state
+from fastai_tricks.base.trial import Overflow, Strike, count_hooks, learner_state
 from fastai_tricks.target.losses import smooth_labels
 from fastai_tricks.target.target import batch_target
 from fastai_tricks.target.trial import AsLoaded, item_dls, mask_of

@@ -11,7 +11,7 @@ __all__ = ['folder_format', 'cache_teacher', 'TeacherCache']
 import contextlib, json, math, zlib
 from fastai.basics import *
 from ..base.identity import checksum, describe
-from ..data.samples import MemoryDL
+from ..data.memory import MemoryDL
 from .target import plain_tensor
 from .teacher import as_teacher, restore_modes
 

@@ -8,13 +8,14 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/target.distill.html.md"""
 __all__ = ['Distill', 'distill']
 
 # %% ../../nbs/56_target.distill.ipynb #f773b52f
+import inspect
 from dataclasses import replace
 from fastai.basics import *
 from fastai.callback.schedule import LRFinder
 from fastai.learner import ValueMetric
 from ..base.identity import describe
 from ..base.reload import has_role
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.losses import LossInfo
 from .target import Target, TargetCallback, plain_tensor
 from .teacher import answer_shape, as_teacher, out_width, refuse_teacher, restore_modes
@@ -219,7 +220,7 @@ def _term(self:Distill, pred:Tensor, target:Target):
     self._values['soft_loss'].append(total.detach().float())
     total = self.soft*total
     if not self.features: return total
-    hint = self.match.loss(self._rng)
+    hint = self.match.loss(self.rng)
     self._values['hint_loss'].append(hint.detach())
     return total + hint
 
@@ -262,27 +263,15 @@ def held(self:Distill): return self.match.state() # projectors, their gradients,
 def take(self:Distill, held): self.match.load(held, first(self.learn.model.parameters()).device)
 
 # %% ../../nbs/56_target.distill.ipynb #c5673880
-@trick(paper='He et al. 2018', section='5.3; Hinton et al. 2015', touches='loss, in training only', claims='teacher',
+@trick(paper='He et al. 2018, section 5.3; Hinton et al. 2015', slot='teacher', touches='loss, in training only',
        cost='a forward of the teacher in each batch, or once with `cache_teacher`',
        hurts='a teacher of another family: two of the three networks of the paper lost by it', of=Distill)
+@delegates(Distill)
 def distill(spec,
-    teacher=None, # A module, a Learner, a `Teacher`, or the folder of `cache_teacher`; needed
-    T=20., # Temperature
-    hard=1., # Weight of the labels
-    soft=1., # Weight of the teacher
-    kind='logits', # 'logits' or 'decoupled'
-    alpha=1., # Decoupled: weight of the target's part
-    beta=8., # Decoupled: weight of the other classes' part
-    features=None, # Layers to match, the student's name to the teacher's
-    hint=None, # Weight of the features
-    lr=1e-3, # Rate of the projectors
-    p=1., # Share of batches
-    start=0., # Share of training before it starts
-    stop=1., # Share of training after which it stops
+    teacher, # A module, a Learner, a `Teacher`, or the folder of `cache_teacher`
+    **kwargs
 ):
     "Learn from a teacher's answers as well as from the labels"
-    if teacher is None:
-        raise ValueError("`distill` needs a teacher: `distill(teacher=learn)` with a trained Learner, a module, "
-                         "or the folder of `cache_teacher`.")
-    kw = dict(T=T, hard=hard, soft=soft, kind=kind, alpha=alpha, beta=beta, features=features, hint=hint, lr=lr)
-    return spec.add(cbs=partial(Distill, as_teacher(teacher), **kw, p=p, start=start, stop=stop))
+    params = inspect.signature(Distill.__init__).parameters.values()
+    usual = {o.name:o.default for o in params if o.default is not o.empty}
+    return spec.add(cbs=partial(Distill, as_teacher(teacher), **{**usual, **kwargs}))

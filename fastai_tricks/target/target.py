@@ -74,7 +74,6 @@ def loss(self:Target,
 class TargetCallback(TrickCallback):
     "Base of callbacks that change what a batch is trained on: each maps one `Target` to another"
     role = 'target'
-    slot = '' # what only one callback of a Learner may do
     def __init__(self,
         p=1., # Share of batches it works on, 0 to 1
         start=0., # Share of training before it starts, 0 to 1
@@ -105,29 +104,15 @@ def batch_target(learn)->Target:
     return t
 
 # %% ../../nbs/51_target.target.ipynb #3f69780d
-_remedies = {
-    'mix': "They do not commute. Keep one, or draw one of them for each batch: `MixSwitch(MixUp(.2), CutMix(1.))`.",
-    'smoothing': "Keep one, with the `eps` you want.",
-    'teacher': "Keep one; for a mean of several put them into one module that averages their answers.",
-    'auxiliary loss': "Keep one, with the weight you want.",
-}
-
-# %% ../../nbs/51_target.target.ipynb #26b35833
 @patch
-def _refuse_rivals(self:TargetCallback):
-    "Refuse another callback that does the same"
-    for o in self.learn.cbs.sorted('order'):
-        if not has_role(o, 'target') or o is self or o.slot!=self.slot: continue
-        raise ValueError(f"`{self!r}` and `{o!r}` both set the {self.slot}. {_remedies.get(self.slot, 'Keep one.')}")
+def refuse_others(self:TargetCallback):
+    "Refuse another callback that does the same, and fastai's mixers"
+    TrickCallback.refuse_others(self)
     theirs = first(o for o in self.learn.cbs if isinstance(o, MixHandler))
     if theirs is None: return
     raise ValueError(f"fastai's own `{type(theirs).__name__}` swaps the loss of the Learner, "
                      f"so `{type(self).__name__}` cannot stand beside it. "
                      "Take `fastai_tricks`' `MixUp` or `CutMix` instead: the same call.")
-
-# %% ../../nbs/51_target.target.ipynb #31e4f545
-@patch
-def after_create(self:TargetCallback): self._refuse_rivals()
 
 # %% ../../nbs/51_target.target.ipynb #ee91f384
 def _adds_to_loss(cb, order): # a callback of another's that has changed the loss before us
@@ -139,13 +124,12 @@ def _adds_to_loss(cb, order): # a callback of another's that has changed the los
 def before_fit(self:TargetCallback):
     TrickCallback.before_fit(self)
     self.active = False
-    self._refuse_rivals()
     self._adders = [o for o in self.learn.cbs if _adds_to_loss(o, self.order)]
 
 # %% ../../nbs/51_target.target.ipynb #8e2a2af9
 @patch
 def before_batch(self:TargetCallback):
-    self.active = len(self.learn.yb)>0 and self._draw()
+    self.active = len(self.learn.yb)>0 and self.draw()
     if self.active: self.prepare()
 
 # %% ../../nbs/51_target.target.ipynb #3f5c7dac

@@ -11,12 +11,13 @@ __all__ = []
 import warnings
 from fastai.basics import *
 from ..base.trial import check_dls, check_spec, silent_learner
+from ..base.callback import Order
 from .target import batch_target, plain_tensor
 
 # %% ../../nbs/51a_target.trial.ipynb #47bc348e
 class AsLoaded(Callback):
     "Keep inputs and labels of the batch as the loader gave them"
-    order = -50
+    order = Order.LOOK
     def __init__(self): self.x,self.y = [],[]
     def before_batch(self):
         self.x = [plain_tensor(o).clone() for o in self.learn.xb]
@@ -25,7 +26,7 @@ class AsLoaded(Callback):
 # %% ../../nbs/51a_target.trial.ipynb #495f78ed
 class AsTrained(Callback):
     "Keep a row for each training batch; check that validation has the user's own loss"
-    order = 5 # after the target tricks
+    order = Order.LOSS # after the target tricks
     def __init__(self, loaded): self.loaded,self.rows = loaded,[]
     def after_loss(self):
         learn = self.learn

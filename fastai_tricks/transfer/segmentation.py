@@ -16,8 +16,10 @@ from fastai.callback.schedule import LRFinder
 from fastai.learner import ValueMetric
 from fastai.vision.learner import _add_norm, _resnet_split
 from torchvision.models.segmentation.fcn import FCNHead
+from ..base.warn import NoEffectWarning
 from ..base.reload import has_role
-from ..base.run import NoEffectWarning, build_model, n_channels
+from ..base.build import build_model, n_channels
+from ..base.slots import slots
 from ..base.callback import TrickCallback, exporting
 from ..base.losses import LossInfo
 from ..target.target import TargetCallback
@@ -99,6 +101,9 @@ def fcn_model(
     last = ResizeToOrig(mode='bilinear')
     if aux: last.aux = FCNHead(n_mid, n_out)
     return SequentialEx(body, FCNHead(n_last, n_out), last)
+
+# %% ../../nbs/84_transfer.segmentation.ipynb #a0c51075
+slots['auxiliary loss'] = 'Keep one, with the weight you want.'
 
 # %% ../../nbs/84_transfer.segmentation.ipynb #31c88a99
 class AuxLoss(TargetCallback):
