@@ -2,6 +2,7 @@
 import json, os, re, signal, socket, subprocess, sys, time
 from pathlib import Path
 import numpy as np, psutil, pytest
+from helpers import image_folder
 
 here = Path(__file__).resolve().parent
 job = str(here/'distributed_job.py')
@@ -138,17 +139,9 @@ def test_other_ways_to_start(out, how, tmp_path):
 cli = ['--no-python', sys.executable, '-c', 'import sys; from fastai_tricks.cli import main; sys.exit(main())']
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory):
-    from PIL import Image
-    from fastai_tricks.data.samples import tiny_arrays
-    d,a = tmp_path_factory.mktemp('data')/'pictures',tiny_arrays()
-    for i in range(90):
-        f = d/str(a['train_y'][i]%2)/f'{i}.png'
-        f.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(a['train_x'][i]).save(f)
-    return d
+def images(tmp_path_factory): return image_folder(tmp_path_factory.mktemp('data')/'images', 90)
 
-def train(pictures, out, *more): return torchrun(2, *cli, 'train', '--data', pictures, '--size', '16', '--bs', '8', '--epochs', '5', '--out', out, *more)
+def train(images, out, *more): return torchrun(2, *cli, 'train', '--data', images, '--size', '16', '--bs', '8', '--epochs', '5', '--out', out, *more)
 
 def weights(path):
     code = f'''
@@ -159,9 +152,9 @@ print(json.dumps([float(p.double().sum()) for p in load_learner({str(path)!r}).m
     return json.loads(subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, timeout=100).stdout.splitlines()[-1])
 
 @pytest.fixture(scope='module')
-def trained(pictures, tmp_path_factory):
+def trained(images, tmp_path_factory):
     out = tmp_path_factory.mktemp('cli')/'whole'
-    return out,*launch(train(pictures, out))
+    return out,*launch(train(images, out))
 
 def test_train_under_torchrun(trained):
     out,code,txt = trained
@@ -173,9 +166,9 @@ def test_train_under_torchrun(trained):
     assert len((out/'history.csv').read_text().splitlines())==6
 
 @pytest.mark.parametrize('killed', [0,pytest.param(1, marks=pytest.mark.slow)])
-def test_a_killed_process_ends_the_job_with_one_line_and_a_checkpoint(trained, pictures, tmp_path, killed):
+def test_a_killed_process_ends_the_job_with_one_line_and_a_checkpoint(trained, images, tmp_path, killed):
     out = tmp_path/'out'
-    p = subprocess.Popen(train(pictures, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    p = subprocess.Popen(train(images, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     t = time.time()
     while not list((out/'checkpoints').glob('*.ckpt')):
         assert time.time()-t<100 and p.poll() is None, p.communicate()
@@ -195,7 +188,7 @@ def test_a_killed_process_ends_the_job_with_one_line_and_a_checkpoint(trained, p
     assert code==0 and 'Going on with' in txt, txt[-3000:]
     assert weights(out/'model.pkl')==weights(trained[0]/'model.pkl')                                                # as if nothing had happened, to the last bit
 
-def test_another_number_of_processes_and_wrong_use_are_told_once(trained, pictures):
+def test_another_number_of_processes_and_wrong_use_are_told_once(trained, images):
     r = subprocess.run([*cli[1:], 'resume', str(trained[0])], capture_output=True, text=True, timeout=100, env=env)
     assert r.returncode==2 and 'begun with 2 processes, and here are 1' in r.stderr, r.stderr
     code,txt = launch(torchrun(2, *cli, 'train', '--data', '/nowhere'))

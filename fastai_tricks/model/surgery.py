@@ -13,8 +13,8 @@ import torch.fx, warnings
 from dataclasses import dataclass
 from fastai.vision.all import *
 from ..base.tables import md_table, txt_table
-from ..base.run import NoEffectWarning
-from ..base.trick import trick
+from ..base.warn import NoEffectWarning
+from ..base.register import trick
 from .resnet import deep_stem, multiply_adds, pool_shortcut, residual_blocks, stage_names
 from .resnet import stride_to
 

@@ -12,8 +12,9 @@ import math
 from fastai.basics import *
 from ..base.identity import describe
 from ..base.reload import has_role
-from ..base.trick import trick
-from .target import LossInfo, TargetCallback, plain_tensor
+from ..base.register import trick
+from ..base.losses import LossInfo
+from .target import TargetCallback, plain_tensor
 from .mixup import MixUp, Mixer, mix, partner_labels
 
 # %% ../../nbs/54_target.cutmix.ipynb #39f1166c

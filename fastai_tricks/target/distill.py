@@ -16,9 +16,10 @@ from fastai.data.transforms import Normalize
 from fastai.learner import ValueMetric
 from ..base.identity import checksum, describe
 from ..base.reload import has_role
-from ..base.trick import trick
-from ..data.samples import MemoryDL
-from .target import LossInfo, TargetCallback, plain_tensor
+from ..base.register import trick
+from ..base.losses import LossInfo
+from ..data.memory import MemoryDL
+from .target import TargetCallback, plain_tensor
 
 # %% ../../nbs/56_target.distill.ipynb #6ca7c0ff
 def _kd_rows(z, r, T): return -(F.softmax(r/T, -1)*F.log_softmax(z/T, -1)).sum(-1)*T**2

@@ -8,16 +8,15 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/target.target.html.md"""
 __all__ = ['smooth_labels', 'target_loss', 'TargetCallback', 'LabelSmoothing', 'label_smoothing']
 
 # %% ../../nbs/51_target.target.ipynb #21f843ad
-import inspect, warnings
-from copy import copy
+import warnings
 from fastai.basics import *
 from fastai.callback.mixup import MixHandler
 from fastai.callback.schedule import LRFinder
-from fastai.losses import BaseLoss, FocalLoss, LabelSmoothingCrossEntropy
 from ..base.identity import describe
 from ..base.reload import has_role
 from ..base.callback import TrickCallback
-from ..base.trick import trick
+from ..base.register import trick
+from ..base.losses import LossInfo, reduced, unreduced
 
 # %% ../../nbs/51_target.target.ipynb #bb0e86d0
 def smoothing_share(eps, n, form):
@@ -41,49 +40,7 @@ def smooth_labels(
     if not y.is_floating_point(): y = F.one_hot(y.long(), n).float()
     return y*(1-e) + e/n
 
-# %% ../../nbs/51_target.target.ipynb #52f97db5
-_regression = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
-_functions = {F.cross_entropy: 'ce', F.binary_cross_entropy: 'bce', F.binary_cross_entropy_with_logits: 'bce',
-              F.mse_loss: 'regression', F.l1_loss: 'regression', F.smooth_l1_loss: 'regression', F.huber_loss: 'regression'}
-
-class LossInfo:
-    "What there is to know about a loss function: its kind, its options, where its classes are"
-    def __init__(self, f):
-        self.f,kw,self.flat,self.axis = f,{},False,None
-        while True:
-            if isinstance(f, partial): f,kw = f.func,{**f.keywords,**kw}
-            elif isinstance(f, BaseLoss) and type(f).__call__ is BaseLoss.__call__: f,self.flat,self.axis = f.func,f.flatten,f.axis
-            else: break
-        get = lambda nm,default: kw.get(nm, getattr(f, nm, default))
-        self.kind,self.core = self._kind(f),f
-        self.weight,self.ignore,self.reduction,self.gamma = get('weight',None),get('ignore_index',-100),get('reduction','mean'),get('gamma',2.)
-        self.eps = {'ce':get('label_smoothing',0.), 'smoothed':get('eps',get('smoothing',0.))}.get(self.kind, 0.) # what it smooths by itself
-
-    @staticmethod
-    def _kind(f):
-        own = lambda *cs: any(isinstance(f,c) and type(f).forward is c.forward for c in cs) # a subclass with another `forward` is another loss
-        if own(nn.CrossEntropyLoss): return 'ce'
-        if own(FocalLoss): return 'focal'
-        if own(nn.BCEWithLogitsLoss, nn.BCELoss): return 'bce'
-        if own(*_regression): return 'regression'
-        if own(LabelSmoothingCrossEntropy) or _timm(f, 'LabelSmoothingCrossEntropy'): return 'smoothed'
-        if _timm(f, 'SoftTargetCrossEntropy'): return 'dense'
-        return _functions.get(f, 'unknown') if inspect.isroutine(f) else 'unknown'
-
-    def rows(self, pred, y):
-        "`pred` as (rows, classes) and `y` as (rows), or dense, with the items of the batch in order"
-        ax = ifnone(self.axis, 1 if pred.ndim>1 else 0)
-        pred = pred.movedim(ax, -1)
-        if not y.is_floating_point(): return pred.reshape(-1, pred.shape[-1]), y.reshape(-1).long()
-        return pred.reshape(-1, pred.shape[-1]), y.movedim(ax, -1).reshape(-1, pred.shape[-1])
-
-# %% ../../nbs/51_target.target.ipynb #de856666
-def _timm(f, nm): return type(f).__name__==nm and type(f).__module__.startswith('timm.')
-
 # %% ../../nbs/51_target.target.ipynb #b5718db9
-def _reduce(l, how): return l.mean() if how=='mean' else l.sum() if how=='sum' else l
-
-# %% ../../nbs/51_target.target.ipynb #58dcc207
 def _smoothed(o, pred, yb, eps, form, reduction=None):
     "The loss `o` of `pred` on smoothed targets"
     y,how = yb[0],reduction or o.reduction
@@ -94,36 +51,10 @@ def _smoothed(o, pred, yb, eps, form, reduction=None):
     if o.kind=='ce': return F.cross_entropy(z, y, weight=w, ignore_index=o.ignore, reduction=how, label_smoothing=e+o.eps-e*o.eps)
     if o.kind=='smoothed': # as fastai has it: the user's own smoothing is not weighted by class
         own = -F.log_softmax(z, -1).mean(-1)
-        return o.eps*_reduce(own, how) + (1-o.eps)*F.cross_entropy(z, y, weight=w, reduction=how, label_smoothing=e)
+        return o.eps*reduced(own, how) + (1-o.eps)*F.cross_entropy(z, y, weight=w, reduction=how, label_smoothing=e)
     ce = -F.log_softmax(z, -1)*(1 if w is None else w)
     fl = (1-torch.exp(-ce))**o.gamma * ce # the focal loss of every class
-    return _reduce((1-e)*fl.gather(1, y[:,None])[:,0] + e*fl.mean(-1), how)
-
-# %% ../../nbs/51_target.target.ipynb #4321a483
-def unreduced(f):
-    "The loss `f` without its reduction, `f` left as it is; None if it has no such switch"
-    if isinstance(f, BaseLoss):
-        core = unreduced(f.func)
-        if core is None: return None
-        res = copy(f)
-        res.func = core
-        return res
-    if isinstance(f, nn.Module):
-        if not hasattr(f, 'reduction'): return None
-        res = copy(f) # shares weights and buffers
-        res.reduction = 'none'
-        return res
-    try: return partial(f, reduction='none') if 'reduction' in inspect.signature(f).parameters else None
-    except (TypeError,ValueError): return None
-
-# %% ../../nbs/51_target.target.ipynb #0cd5fd77
-def _divisor(o, y, n):
-    "What the loss `o` divides the sum of `n` losses by, for true labels `y`"
-    if o.reduction=='sum': return 1
-    if o.kind!='ce' or y.is_floating_point(): return n
-    y = y.reshape(-1).long()
-    y = y[y!=o.ignore]
-    return len(y) if o.weight is None else o.weight.to(y.device)[y].sum()
+    return reduced((1-e)*fl.gather(1, y[:,None])[:,0] + e*fl.mean(-1), how)
 
 # %% ../../nbs/51_target.target.ipynb #28626508
 def _per_item(o, pred, yb, smooth):
@@ -147,7 +78,7 @@ def target_loss(
     for lam,y in (targets or [(1.,yb)]) if hard else ():
         if isinstance(lam, Tensor):
             l = _per_item(o, pred, y, smooth)
-            res.append(hard*(l*lam[:,None]).sum()/_divisor(o, yb[0], l.numel()))
+            res.append(hard*(l*lam[:,None]).sum()/o.divisor(yb[0], l.numel()))
         else: res.append(hard*lam*(loss_func(pred, *y) if smooth is None else _smoothed(o, pred, y, *smooth)))
     if res: res = [sum(res[1:], res[0])]
     if log is not None: log['hard'] = res[0].detach() if res else 0.

@@ -267,7 +267,7 @@ class _RanksFirst(Callback):
         if not rank_distrib(): return
         for o in self.learn.cbs:
             if isinstance(o, _writers+self._only) or has_role(o, 'checkpoint') or type(o).__module__.rpartition('.')[2] in _logs: o.run = False
-            if has_role(o, 'checkpoint'): o._save = noop
+            if has_role(o, 'checkpoint'): o.write_file = noop
     def before_fit(self): self._hush()
     def before_epoch(self): self._hush()
     def before_batch(self):
