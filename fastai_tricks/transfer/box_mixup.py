@@ -10,8 +10,8 @@ __all__ = ['BoxMixUp']
 # %% ../../nbs/82a_transfer.box_mixup.ipynb #585afbc8
 import warnings
 from fastai.vision.all import *
+from ..base.warn import NoEffectWarning
 from ..base.identity import describe
-from ..base.run import NoEffectWarning
 from ..base.callback import TrickCallback
 from ..target.target import plain_tensor
 from ..target.mixup import mix
@@ -72,9 +72,9 @@ def before_fit(self:BoxMixUp):
 @patch
 def before_batch(self:BoxMixUp):
     "Blend a batch of two images or more"
-    if not len(self.learn.yb) or not self._draw(): return
+    if not len(self.learn.yb) or not self.draw(): return
     if find_bs(self.learn.yb)>1:
-        x,self.learn.yb = self.blend(self.learn.xb[0], *self.learn.yb[:2], self._rng)
+        x,self.learn.yb = self.blend(self.learn.xb[0], *self.learn.yb[:2], self.rng)
         self.learn.xb = (x,)
     elif not self._warned:
         self._warned = True

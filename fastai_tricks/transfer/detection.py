@@ -16,7 +16,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
 from ..base.reload import has_role
-from ..base.run import n_channels
+from ..base.build import n_channels
+from ..base.callback import Order
 from ..target.target import plain_tensor
 from .boxes import pixel_boxes
 from .detector import Detector, loss_names
@@ -39,7 +40,7 @@ _refused = dict(
 # %% ../../nbs/82_transfer.detection.ipynb #05c2732b
 class BoxRules(Callback):
     "Refuse tricks that do not work on boxes, before they start"
-    order = -20
+    order,in_export = Order.RULES,False
     def after_create(self): self.check()
     def before_fit(self): self.check()
     def check(self):

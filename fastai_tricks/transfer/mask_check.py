@@ -12,8 +12,8 @@ import warnings
 from fastai.vision.all import *
 from fastai.callback.schedule import LRFinder
 from ..base.reload import has_role
-from ..base.callback import TrickCallback
-from ..target.target import LossInfo
+from ..base.callback import Order, TrickCallback
+from ..base.losses import LossInfo
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #f0fa5c1e
 paper_masks = pd.DataFrame([
@@ -38,7 +38,7 @@ def _advice(
 # %% ../../nbs/83b_transfer.mask_check.ipynb #6798c82a
 class MaskCheck(TrickCallback):
     "Warn of tricks that blur pixels, and refuse masks with values that are no class"
-    order = -5 # sees the batch before any trick does
+    order = Order.LOOK
     def __init__(self,
         ignore:int=None, # Index of pixels that do not count; None: that of the loss
     ):

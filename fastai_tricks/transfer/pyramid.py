@@ -18,7 +18,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from ..base.identity import describe
-from ..base.run import build_model
+from ..base.build import build_model
 from ..model.resnet import stage_names
 from .stages import pretrained_kw, timm_name
 

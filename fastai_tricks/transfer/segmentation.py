@@ -11,10 +11,10 @@ __all__ = ['mask_codes', 'fcn_learner']
 import timm
 from fastai.vision.all import *
 from fastai.vision.learner import _add_norm, _resnet_split
-from ..base.run import build_model, n_channels
-from ..target.target import LossInfo
-from .dilation import dilate, resnet_body
+from ..base.build import build_model, n_channels
+from ..base.losses import LossInfo
 from .stages import timm_stages
+from .dilation import dilate, resnet_body
 from .miou import MeanIoU, PixelAccuracy
 from .mask_check import MaskCheck
 from .fcn import AuxLoss, fcn_model
@@ -136,11 +136,12 @@ def fcn_learner(
 )->Learner:
     "An FCN on a dilated `backbone` (Long et al. 2015; He et al. 2018, section 6)"
     _check_masks(dls)
-    loss_func,ignored = _loss_and_ignored(loss_func, _index(ignore, dls))
-    n_in = ifnone(n_in, n_channels(dls))
+    ignored,n_in = _index(ignore, dls),ifnone(n_in, n_channels(dls))
+    n_out = _n_out(dls, n_out, ignored)
+    loss_func,ignored = _loss_and_ignored(loss_func, ignored)
     body,split = segmentation_body(backbone, n_in, pretrained, output_stride)
     if normalize and not isinstance(backbone, nn.Module): _add_norm(dls, backbone_meta(backbone), pretrained, n_in)
-    model = fcn_model(body, _n_out(dls, n_out, _index(ignore, dls)), aux=bool(aux))
+    model = fcn_model(body, n_out, aux=bool(aux))
     own = [MaskCheck(ignored)]
     if aux: own.append(AuxLoss(.5 if aux is True else aux))
     if metrics is None: metrics = [PixelAccuracy(ignored), MeanIoU(ignored)]

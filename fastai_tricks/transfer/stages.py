@@ -10,7 +10,8 @@ __all__ = ['TimmStages']
 # %% ../../nbs/80c_transfer.stages.ipynb #5f8768a4
 import inspect, timm, warnings
 from fastai.vision.all import *
-from ..base.run import NoEffectWarning, build_model
+from ..base.warn import NoEffectWarning
+from ..base.build import build_model
 
 # %% ../../nbs/80c_transfer.stages.ipynb #20440411
 def timm_name(

@@ -10,7 +10,7 @@ __all__ = ['read_voc', 'voc_dls']
 # %% ../../nbs/80b_transfer.voc.ipynb #b72f56ff
 import hashlib, warnings, xml.etree.ElementTree as ET
 from fastai.vision.all import *
-from ..base.run import seed_everything
+from ..base.build import seed_everything
 from .boxes import BoxPad
 
 # %% ../../nbs/80b_transfer.voc.ipynb #5438439c
