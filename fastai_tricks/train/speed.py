@@ -16,40 +16,67 @@ from ..base.callback import TrickCallback
 from ..base.register import trick
 
 # %% ../../nbs/24_train.speed.ipynb #1cab0f62
-@trick(touches='memory order of the model', claims='memory format', cost='less time on most devices, nothing otherwise', hurts='never the result; small nets may be slower', of=ChannelsLast)
+@trick(touches='memory order of the model', claims='memory format', cost='less time on most devices, nothing otherwise',
+    hurts='never the result; small nets may be slower', of=ChannelsLast)
 def channels_last(spec):
     "Keep the weights of convolutions with the channels last"
     return spec.add(cbs=ChannelsLast)
 
 # %% ../../nbs/24_train.speed.ipynb #bcba91fb
+def cpp_compiler()->str: # Its path or name; None: there is none
+    "The C++ compiler that torch would find"
+    return first(o for o in (os.environ.get('CXX'), 'g++', 'clang++', 'cl') if o and shutil.which(o))
+
+# %% ../../nbs/24_train.speed.ipynb #719f4844
 class Compiled(TrickCallback):
     "Call the model through `torch.compile` while it trains"
     role = 'compiled'
-    order = 9.5 # after fastai's `CastToTensor` (9), before autocast (10)
+    order = 9.5
     run_valid = True
     def __init__(self,
         backend:str='inductor', # Of `torch.compile`; 'inductor' generates code and needs a C++ compiler on a CPU
         **kwargs, # Passed to `torch.compile`, such as `mode` or `dynamic`
     ):
         super().__init__()
-        self.backend,self.kwargs,self._of,self._call = backend,kwargs,None,None
+        self.backend,self.kwargs = backend,kwargs
+        self._of,self._call = None,None
 
-    def before_fit(self):
-        if self.backend=='inductor' and first(self.model.parameters()).device.type=='cpu' and not _cpp():
-            raise ValueError("`Compiled` needs a C++ compiler for models on a CPU, and found none. Install `g++` or `clang++`, name one in the environment variable `CXX`, or pass `backend='aot_eager'`.")
-        if self._of is not self.model: # a second fit of the same model does not compile again
-            self.model.compile(backend=self.backend, **self.kwargs)
-            self._of,self._call = self.model,self.model._compiled_call_impl
-        self.model._compiled_call_impl = self._call
+# %% ../../nbs/24_train.speed.ipynb #1be595da
+@patch
+def _check_compiler(self:Compiled):
+    "Refuse to generate code that nothing here can compile"
+    on_cpu = first(self.model.parameters()).device.type=='cpu'
+    if self.backend=='inductor' and on_cpu and not cpp_compiler(): raise ValueError(
+        "`Compiled` needs a C++ compiler for models on a CPU, and found none. "
+        "Install `g++` or `clang++`, name one in the environment variable `CXX`, or pass `backend='aot_eager'`.")
 
-    def before_batch(self): self.learn.xb = tuple(o.as_subclass(torch.Tensor) if isinstance(o, TensorBase) else o for o in self.xb)
-    def _plain(self):
-        if self._of is not None: self._of._compiled_call_impl = None
-    def after_fit(self): self._plain()
-    def on_error(self, learn): self._plain()
+# %% ../../nbs/24_train.speed.ipynb #5afa797e
+@patch
+def before_fit(self:Compiled):
+    self._check_compiler()
+    if self._of is not self.model:
+        self.model.compile(backend=self.backend, **self.kwargs)
+        self._of,self._call = self.model,self.model._compiled_call_impl
+    self.model._compiled_call_impl = self._call
 
-# %% ../../nbs/24_train.speed.ipynb #719f4844
-def _cpp(): return first(o for o in (os.environ.get('CXX'), 'g++', 'clang++', 'cl') if o and shutil.which(o))
+# %% ../../nbs/24_train.speed.ipynb #65b30b22
+@patch
+def before_batch(self:Compiled):
+    self.learn.xb = tuple(o.as_subclass(torch.Tensor) if isinstance(o, TensorBase) else o for o in self.xb)
+
+# %% ../../nbs/24_train.speed.ipynb #c5c966a8
+@patch
+def _plain_call(self:Compiled):
+    "The model is called as it was before"
+    if self._of is not None: self._of._compiled_call_impl = None
+
+# %% ../../nbs/24_train.speed.ipynb #8081428e
+@patch
+def after_fit(self:Compiled): self._plain_call()
+
+# %% ../../nbs/24_train.speed.ipynb #b9ffdc23
+@patch
+def on_error(self:Compiled, learn): self._plain_call()
 
 # %% ../../nbs/24_train.speed.ipynb #ad3ba525
 @patch
@@ -62,7 +89,9 @@ def to_compiled(self:Learner,
     return self.add_cb(Compiled(backend, **kwargs))
 
 # %% ../../nbs/24_train.speed.ipynb #71281c81
-@trick(touches='how the model is called', claims='compiler', cost='minutes before the first batch, then less time per step', hurts='short runs, and models whose shapes change', of=Compiled)
+@trick(touches='how the model is called', claims='compiler',
+    cost='minutes before the first batch, then less time per step',
+    hurts='short runs, and models whose shapes change', of=Compiled)
 def compiled(spec,
     backend='inductor', # Of `torch.compile`
 ):
@@ -70,16 +99,25 @@ def compiled(spec,
     return spec.add(cbs=partial(Compiled, backend))
 
 # %% ../../nbs/24_train.speed.ipynb #f4da8d19
-def with_batches(dls, factor):
+def with_batches(
+    dls, # `DataLoaders`, or a function without arguments that builds them
+    factor:int, # How many times as large the batches are
+)->DataLoaders: # New ones
+    "The same data in larger batches"
     dls = dls if isinstance(dls, DataLoaders) else dls()
-    res = type(dls)(*[o.new(bs=o.bs*factor) for o in dls.loaders], path=dls.path, device=dls.device)
-    res.__dict__.update({k:v for k,v in dls.__dict__.items() if k not in res.__dict__}) # such as `c`, where it was set by hand
+    loaders = [o.new(bs=o.bs*factor) for o in dls.loaders]
+    res = type(dls)(*loaders, path=dls.path, device=dls.device)
+    set_by_hand = {k:v for k,v in dls.__dict__.items() if k not in res.__dict__} # such as `c`
+    res.__dict__.update(set_by_hand)
     return res
 
 # %% ../../nbs/24_train.speed.ipynb #60b1d5fd
-@trick(paper='He et al. 2018', section='3.1', touches='batch size; learning rate with `linear_scaling` or `nag`', claims='batch size', cost='fewer, longer steps: less time on a device with room, the same elsewhere', hurts='short runs, which are left with few steps')
+@trick(paper='He et al. 2018', section='3.1', touches='batch size; learning rate with `linear_scaling` or `nag`',
+    claims='batch size', cost='fewer, longer steps: less time on a device with room, the same elsewhere',
+    hurts='short runs, which are left with few steps')
 def large_batch(spec,
     factor=4, # How many times as large; the paper goes from 256 to 1024
 ):
     "Train with larger batches"
-    return spec.copy(dls=with_batches(spec.dls, factor) if isinstance(spec.dls, DataLoaders) else partial(with_batches, spec.dls, factor))
+    build = partial(with_batches, spec.dls, factor)
+    return spec.copy(dls=build() if isinstance(spec.dls, DataLoaders) else build)
