@@ -35,7 +35,7 @@ def _measured(abl):
 
 def effect_rows(name, abl):
     "A row for each arm of `abl`, as text; a difference tells what the trick adds"
-    from fastai_tricks.evidence.ablation import points_text, verdict
+    from fastai_tricks.evidence.interval import points_text, verdict
     (what,by),t,effects = _measured(abl),abl.table(),abl.effects()
     refs = dict(cumulative='the step before', add_one='the baseline', bag='plain fastai')
     for i,a in enumerate(abl.arms):

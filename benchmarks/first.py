@@ -72,7 +72,8 @@ def train(dls, n_train, n_epoch, tricks, lr, seed):
     "The row of one training"
     import torch
     from fastai_tricks.base.bag import bag
-    from fastai_tricks.evidence.ablation import base_spec, named_tricks, run_once
+    from fastai_tricks.evidence.plan import base_spec, named_tricks
+    from fastai_tricks.evidence.measure import run_once
     base = base_spec(dls, n_epoch).copy(seed=seed, **({} if lr is None else dict(lr=lr)))
     t0 = time.process_time()
     row = run_once(bag([t for o in tricks for t in named_tricks(o)]).apply(base), curve=False)

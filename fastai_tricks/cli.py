@@ -183,7 +183,7 @@ _same_run = 'recipe data arch epochs size bs seed'.split()
 def _train(args):
     from fastai.callback.progress import ProgressCallback
     from fastai_tricks.all import Checkpoint, DataWait, LostProcess, check_writable, data_key, first_process_first, recipe, seed_everything
-    from fastai_tricks.evidence.ablation import versions
+    from fastai_tricks.evidence.rows import versions
     from fastai_tricks.train.checkpoint import checkpoint_files
     _check(args, 'epochs', 'size', 'bs')
     r,out = recipe(args.recipe),Path(args.out).expanduser().resolve()
