@@ -22,7 +22,7 @@ def _rank_process(f, rank, world, file, pipe):
     torch.distributed.destroy_process_group()
 
 # %% ../../nbs/26_train.messages.ipynb #dceb77f5
-def in_processes(
+def in_ranks(
     f, # Function without arguments
     world:int=2, # Processes
 )->list: # What `f` gave in each of them
