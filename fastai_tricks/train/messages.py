@@ -8,7 +8,8 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.messages.html.md"""
 __all__ = []
 
 # %% ../../nbs/26_train.messages.ipynb #b9969159
-import itertools, multiprocessing, os, tempfile
+import itertools, multiprocessing, os, tempfile, traceback
+from datetime import timedelta
 from fastai.basics import *
 
 # %% ../../nbs/26_train.messages.ipynb #3af67ffa
@@ -16,8 +17,10 @@ def _rank_process(f, rank, world, file, pipe):
     "Join `world` processes through `file`, and send what `f` gives through `pipe`"
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(rank))
     torch.set_num_threads(1) # the threads of the process that was copied are not there
-    torch.distributed.init_process_group('gloo', init_method=f'file://{file}', rank=rank, world_size=world)
-    pipe.send(f())
+    meet = dict(init_method=f'file://{file}', rank=rank, world_size=world, timeout=timedelta(seconds=60))
+    torch.distributed.init_process_group('gloo', **meet)
+    try: pipe.send((f(), None))
+    except BaseException: return pipe.send((None, traceback.format_exc()))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -35,9 +38,11 @@ def in_ranks(
             process.start()
             end.close() # the process has its own; if it dies, `recv` must end
             started.append((process, begin))
-        res = [begin.recv() for _,begin in started]
+        results = [begin.recv() for _,begin in started]
         for process,_ in started: process.join()
-    return res
+    failed = first(text for _,text in results if text)
+    if failed: raise RuntimeError(f'A process ended with\n{failed}')
+    return [res for res,_ in results]
 
 # %% ../../nbs/26_train.messages.ipynb #9ce75530
 _group = {} # holds the group of this process, once it was made
