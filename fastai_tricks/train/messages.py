@@ -15,7 +15,15 @@ from fastai.basics import *
 # %% ../../nbs/26_train.messages.ipynb #3af67ffa
 def _rank_process(f, rank, world, file, pipe):
     "Join `world` processes through `file`, and send what `f` gives through `pipe`"
-    as_torchrun = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world, LOCAL_WORLD_SIZE=world, MASTER_ADDR='127.0.0.1', MASTER_PORT=0)
+    as_torchrun = dict(
+        RANK=rank,
+        LOCAL_RANK=rank,
+        WORLD_SIZE=world,
+        LOCAL_WORLD_SIZE=world,
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=0,
+        OMP_NUM_THREADS=1,
+    )
     os.environ.update({k:str(v) for k,v in as_torchrun.items()})
     torch.set_num_threads(1) # the threads of the process that was copied are not there
     meet = dict(init_method=f'file://{file}', rank=rank, world_size=world, timeout=timedelta(seconds=60))
