@@ -81,7 +81,7 @@ class TrickCallback(Callback):
     ):
         check_window(p, start, stop)
         self.p,self.start,self.stop = p,start,stop
-        self._rng = None
+        self.rng = None # its generator, made anew for each fit
 
 # %% ../../nbs/06_base.callback.ipynb #3cbbf5f6
 def check_window(
@@ -110,14 +110,21 @@ def after_create(self:TrickCallback): self.refuse_others()
 @patch
 def before_fit(self:TrickCallback):
     self.refuse_others()
-    self._rng = np.random.default_rng(seed_for(type(self).__name__))
+    self.rng = np.random.default_rng(seed_for(type(self).__name__))
 
 # %% ../../nbs/06_base.callback.ipynb #fe963903
 @patch
-def _draw(self:TrickCallback)->bool:
+def draw(self:TrickCallback)->bool:
     "Is this batch in the window, and drawn?"
     if not self.start<=self.pct_train<self.stop: return False
-    return self.p==1 or self._rng.random()<self.p
+    return self.p==1 or self.rng.random()<self.p
+
+# %% ../../nbs/06_base.callback.ipynb #tr4ns1t0
+# TRANSITION: the present names are `draw` and `rng`
+@patch
+def _draw(self:TrickCallback): return self.draw()
+
+TrickCallback._rng = property(lambda self: self.rng, lambda self, rng: setattr(self, 'rng', rng))
 
 # %% ../../nbs/06_base.callback.ipynb #bc9ea30d
 @patch
