@@ -1,5 +1,5 @@
 """Everything public, by name: `from fastai_tricks.all import *` after `from fastai.vision.all import *`.
-Of fastai's names it takes `MixUp` and `CutMix` only. Every room of the chapters below is found by itself."""
+Of fastai's names it takes `MixUp` and `CutMix` only. A room and a trick are found by themselves: nothing here names them."""
 from importlib import import_module
 from pathlib import Path
 
@@ -17,3 +17,8 @@ for _room in _rooms():
     _module = import_module(f'fastai_tricks.{_room}')
     globals().update({o:getattr(_module, o) for o in _module.__all__})
     __all__ += _module.__all__
+
+for _name,_trick in tricks.items(): # `mixup` beside `MixUp`; a name that stands for more than the trick, such as `nag`, keeps what it is
+    if _name not in globals():
+        globals()[_name] = _trick
+        __all__.append(_name)

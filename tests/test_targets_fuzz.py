@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from fastai.vision.all import (Callback, CrossEntropyLossFlat, BCEWithLogitsLossFlat, FocalLossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat, L1LossFlat, DataLoaders, TfmdDL, GradientAccumulation, trainable_params, L)
 from fastai_tricks.base.amp import AMP
 from fastai_tricks.base.trial import CheckNet, check_dls, check_spec
-from fastai_tricks.base.check import Overflow, Strike, count_hooks, learner_state
+from fastai_tricks.base.trial import Overflow, Strike, count_hooks, learner_state
 from fastai_tricks.base.trial import silent_learner
 from fastai_tricks.target.target import LabelSmoothing, TargetCallback, smooth_labels
 from fastai_tricks.target.mixup import MixUp, Mixer

@@ -11,8 +11,8 @@ __all__ = []
 from fastai.vision.all import *
 from ..base.identity import describe
 from ..base.show import fig_svg
+from ..base.here import commit_here, versions
 from ..data.samples import assets
-from .rows import commit_here, versions
 from .results import Ablation, readable
 
 # %% ../../nbs/75c_evidence.report.ipynb #eef2960b

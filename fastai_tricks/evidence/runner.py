@@ -12,8 +12,9 @@ import json, time
 import joblib
 from tqdm.auto import tqdm
 from fastai.vision.all import *
-from .rows import append_row, commit_here, read_rows, run_key, versions
-from .duration import clock_time
+from ..base.here import commit_here, versions
+from ..train.duration import clock_time
+from .rows import append_row, read_rows, run_key
 from .workers import run_in_processes
 from .cluster import run_in_ray
 

@@ -12,7 +12,7 @@ import math
 from fastai.basics import *
 from ..base.identity import describe
 from ..base.reload import has_role
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.losses import LossInfo
 from .target import TargetCallback, plain_tensor
 from .mixup import MixUp, Mixer, mix, partner_labels

@@ -16,9 +16,9 @@ from fastai.data.transforms import Normalize
 from fastai.learner import ValueMetric
 from ..base.identity import checksum, describe
 from ..base.reload import has_role
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.losses import LossInfo
-from ..data.samples import MemoryDL
+from ..data.memory import MemoryDL
 from .target import TargetCallback, plain_tensor
 
 # %% ../../nbs/56_target.distill.ipynb #6ca7c0ff

@@ -10,7 +10,7 @@ __all__ = ['show_mixed', 'mix', 'Mixer', 'MixUp', 'mixup']
 # %% ../../nbs/53_target.mixup.ipynb #a8ec7843
 from fastai.basics import *
 from ..base.identity import describe
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.losses import unreduced
 from .target import TargetCallback, plain_tensor, target_loss
 

@@ -15,7 +15,7 @@ from fastai.callback.schedule import LRFinder
 from ..base.identity import describe
 from ..base.reload import has_role
 from ..base.callback import TrickCallback
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.losses import LossInfo, reduced, unreduced
 
 # %% ../../nbs/51_target.target.ipynb #bb0e86d0

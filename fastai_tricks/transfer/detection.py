@@ -24,9 +24,10 @@ from torchvision.ops import FeaturePyramidNetwork, box_iou
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from fastai.vision.all import *
 from fastai.callback.mixup import MixHandler
+from ..base.warn import NoEffectWarning
 from ..base.identity import describe
 from ..base.reload import has_role
-from ..base.run import NoEffectWarning, build_model, n_channels, seed_everything
+from ..base.build import build_model, n_channels, seed_everything
 from ..base.callback import TrickCallback
 from ..target.target import plain_tensor, smoothing_share
 from ..target.mixup import mix

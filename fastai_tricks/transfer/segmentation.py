@@ -15,8 +15,9 @@ from fastai.callback.schedule import LRFinder
 from fastai.learner import ValueMetric
 from fastai.vision.learner import _add_norm, _resnet_split
 from torchvision.models.segmentation.fcn import FCNHead
+from ..base.warn import NoEffectWarning
 from ..base.reload import has_role
-from ..base.run import NoEffectWarning, build_model, n_channels
+from ..base.build import build_model, n_channels
 from ..base.callback import TrickCallback, exporting
 from ..base.losses import LossInfo
 from ..target.target import TargetCallback, target_loss
