@@ -10,7 +10,7 @@ __all__ = ['dilate']
 # %% ../../nbs/83_transfer.dilation.ipynb #25a6e998
 import itertools, math
 from fastai.vision.all import *
-from ..model.resnet import stage_names
+from ..model.edits import stage_names
 
 # %% ../../nbs/83_transfer.dilation.ipynb #89a76cc1
 def _convs(block):

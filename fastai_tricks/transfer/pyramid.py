@@ -19,7 +19,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from ..base.identity import describe
 from ..base.build import build_model
-from ..model.resnet import stage_names
+from ..model.edits import stage_names
 from .stages import pretrained_kw, timm_name
 
 # %% ../../nbs/81a_transfer.pyramid.ipynb #462c9b3c

@@ -15,7 +15,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from ..model.resnet import stage_names
+from ..model.edits import stage_names
 
 # %% ../../nbs/80_transfer.trial.ipynb #638dfd4c
 shape_colors = dict(disc=(214,73,91), square=(0,121,140), triangle=(237,174,73)) # RGB, 0 to 255
