@@ -10,8 +10,8 @@ __all__ = []
 # %% ../../nbs/51a_target.trial.ipynb #af48692b
 import warnings
 from fastai.basics import *
-from ..base.trial import check_dls, check_spec, silent_learner
 from ..base.callback import Order
+from ..base.trial import check_dls, check_spec, silent_learner
 from .target import batch_target, plain_tensor
 
 # %% ../../nbs/51a_target.trial.ipynb #47bc348e
