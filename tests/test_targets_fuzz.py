@@ -10,7 +10,8 @@ import pytest, torch
 from torch import nn
 import torch.nn.functional as F
 from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CrossEntropyLossFlat, FocalLossFlat,
-                               GradientAccumulation, L1LossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat, trainable_params)
+                               GradientAccumulation, L1LossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat,
+                               trainable_params)
 from fastai_tricks.base.amp import AMP
 from fastai_tricks.base.trial import CheckNet, check_dls, check_spec, silent_learner
 from fastai_tricks.base.trial import Overflow, Strike, count_hooks, learner_state
