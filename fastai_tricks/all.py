@@ -3,7 +3,7 @@ Of fastai's names it takes `MixUp` and `CutMix` only. A room and a trick are fou
 from importlib import import_module
 from pathlib import Path
 
-chapters = 'base data train model target recipe_file recipe training evidence transfer'.split() # in the order of reading
+chapters = 'base data train model target recipe_file recipe_scale recipe training evidence transfer'.split() # in the order of reading
 
 def _rooms():
     "Names of all modules, chapter by chapter"

@@ -165,7 +165,7 @@ def _list(args):
     "Print all tricks and recipes"
     from fastai_tricks.all import recipes, tricks
     print('TRICKS, each with its source\n')
-    for t in tricks.values(): print(_entry(t.name, t.doc, t.where and f'({t.where})'))
+    for t in tricks.values(): print(_entry(t.name, t.doc, t.paper and f"({t.paper})"))
     print('\nRECIPES\n')
     for r in recipes().values():
         print(_entry(r.name, r.doc, r.source and f'({r.source})', r.authors and f'its authors: {r.authors}'))

@@ -95,7 +95,7 @@ def _about(recipe):
 def _trick_row(t):
     "Name, values and source of a trick"
     values = {k:v for k,v in {**t.params, **t.kw}.items() if v is not None}
-    return t.name, ', '.join(f'{k}={describe(v)}' for k,v in values.items()) or '-', t.where
+    return t.name, ', '.join(f'{k}={describe(v)}' for k,v in values.items()) or '-', t.paper
 
 # %% ../nbs/60_recipe_file.ipynb #72679ac2
 @patch
