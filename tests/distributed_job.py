@@ -113,7 +113,7 @@ def several(world, out):
     res['files'] = sorted(str(o.relative_to(mine)) for o in mine.rglob('*') if o.is_file())
     res['left'] = dict(cbs=[type(o).__name__ for o in learn.cbs], run=[o.run for o in learn.cbs], keys=sorted(learn.__dict__), loaders=[type(o).__name__ for o in learn.dls.loaders])
     res['saved'] = weights(learn).tolist()
-    if rank==0: res['export'] = [o for o in (b'Ranks',b'_Ranked',b'distributed') if o in (mine/'all.pkl').read_bytes()]
+    if rank==0: res['export'] = [o for o in (b'Ranks',b'RankedLoader',b'distributed') if o in (mine/'all.pkl').read_bytes()]
 
     # exceptions leave nothing behind
     for exc,at in ((KeyboardInterrupt('stop'), 'after_batch'), (ValueError('bad batch'), 'after_pred'), (RuntimeError('CUDA out of memory'), 'after_loss'), (KeyboardInterrupt('stop'), 'before_step')):

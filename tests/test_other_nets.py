@@ -1,12 +1,12 @@
 "The paper's other two networks, Inception-V3 (with its auxiliary output) and MobileNet, train for an epoch under the same refinements"
+import warnings
 from functools import partial
 import pytest, timm, torch, torchvision
 import torch.nn.functional as F
-from fastai.vision.all import Callback
+from fastai.vision.all import Callback, CrossEntropyLossFlat
 from fastai_tricks.base.bag import bag
 from fastai_tricks.base.run import Spec
-from fastai_tricks.base.trial import check_dls, train_silently
-from fastai.losses import CrossEntropyLossFlat
+from fastai_tricks.base.trial import check_dls, silent_learner
 import fastai_tricks.all # registers the tricks
 
 tv = torchvision.models
@@ -38,8 +38,11 @@ def trained(level, arch, size, further=(), cbs=(), n=8, bs=2):
     dls = partial(check_dls, bs=bs, n=n, n_valid=2, size=size)
     plain = Spec(dls, arch, loss_func=CrossEntropyLossFlat(), cbs=cbs, n_epoch=1, seed=1, metrics=())
     spec = bag(*levels[level], *further).apply(plain)
-    before = dict(spec.learner().model.named_parameters()) # the seed gives the same weights again
-    learn = train_silently(spec)
+    learn = silent_learner(spec)
+    before = {k: o.detach().clone() for k,o in learn.model.named_parameters()}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        spec.train(learn)
     assert all(torch.isfinite(o).all() for o in learn.model.parameters())
     return learn, {k: not torch.equal(o, before[k]) for k,o in learn.model.named_parameters()}
 

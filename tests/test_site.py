@@ -6,7 +6,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent/'tools'))
 pytest.importorskip('smalldocs', reason='smalldocs needs Python 3.11')
 import docs
-from pages.cards import home
 from pages.chapters import chapters, page_name, pages_of
 from pages.figures import figure_text, take_figures
 from pages.project import directives, nbs, project, read, root, tracked
@@ -259,10 +258,10 @@ def test_every_notebook_has_a_page_in_a_chapter(site):
 def test_every_trick_has_a_card(pages):
     import fastai_tricks.all as ours
     def words(s): return html.unescape(re.sub(r'<[^>]*>|`', '', s)).replace('\u2019', "'")
-    made = [o for o in ours.tricks.values() if f'{home(o)}.html' in pages] # others were made by a test
+    made = [o for o in ours.tricks.values() if f'{o.home}.html' in pages] # others were made by a test
     assert len(made)>=20
     for o in made:
-        page = words(pages[f'{home(o)}.html'])
+        page = words(pages[f'{o.home}.html'])
         assert words(o.doc) in page and (f'{o.name}: ' in page or f'{o.name}(' in page), o.name
 
 def test_formulas_are_drawn_by_the_browser(site):
@@ -443,7 +442,7 @@ def test_every_picture_loads(browser, url, pages):
 def test_refinements_are_shown_by_pictures(pages):
     "Of the pages of tricks two thirds: a faster optimizer looks like any other"
     import fastai_tricks.all as ours
-    homes = {home(o) for o in ours.tricks.values()}
+    homes = {o.home for o in ours.tricks.values()}
     refinements = [f'{o}.html' for o in sorted(homes) if o.startswith(('train.', 'model.', 'target.'))]
     without = [o for o in refinements if '<img' not in pages[o]]
     assert len(refinements)>=5 and 3*len(without)<=len(refinements), without

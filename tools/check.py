@@ -33,9 +33,11 @@ def notebooks():
         return sorted(str(p.relative_to(root)) for p in pages if p.read_bytes()!=(copy/p.relative_to(nbs)).read_bytes())
 
 def readme():
-    "README equals the index: python tools/docs.py readme"
-    from pages.markdown import readme
-    return [] if (root/'README.md').read_text(encoding='utf-8')==readme() else ['README.md']
+    "README equals the index and lists every trick: python tools/docs.py readme"
+    from pages.markdown import readme, unlisted
+    text = (root/'README.md').read_text(encoding='utf-8')
+    missing = [f'no `{o}`' for o in unlisted(text)]
+    return missing if text==readme() else ['README.md', *missing]
 
 def shelf():
     "Name of each room, such as `train.schedule`, to its place on the shelf: the number and letter of its notebook"

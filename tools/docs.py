@@ -1,6 +1,6 @@
 """The README and the site from the notebooks, with nothing but the dev requirements:
 
-  python tools/docs.py readme    README.md from nbs/index.ipynb
+  python tools/docs.py readme    README.md from nbs/index.ipynb, which is run anew if it does not list every trick
   python tools/docs.py site      the site in _docs/: nbdev's processing, then smalldocs; Quarto reads nbs/_quarto.yml
   python tools/docs.py serve     show it at http://localhost:3000
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from pages.links import check_site
-from pages.markdown import readme
+from pages.markdown import list_tricks, readme
 from pages.processed import processed
 from pages.project import project, root, tracked, write
 from pages.rendered import link_to_shown, mend_html, root_404
@@ -99,6 +99,7 @@ def main():
     if a.what=='site': print(site()/'index.html')
     elif a.what=='serve': serve(port=a.port)
     else:
+        list_tricks()
         write(root/'README.md', readme())
         print(root/'README.md')
 

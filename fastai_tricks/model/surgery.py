@@ -134,7 +134,7 @@ def edit_resnet(
        cost='a twentieth more arithmetic in ResNet-50',
        hurts="has no effect on basic blocks, nor on torchvision's and timm's networks, which are B")
 def to_resnet_b(
-    model:nn.Module, # A torchvision or timm ResNet (also ResNeXt, wide, SE), or one of ours; edit it before the optimizer is made
+    model:nn.Module, # As for `edit_resnet`; edit it before the optimizer is made
     **kwargs, # `inplace`, `report` and `size`, passed to `edit_resnet`
 )->nn.Module: # The edited network
     "Halve the image in the 3x3 of a bottleneck instead of its 1x1; weights are kept"
@@ -145,7 +145,7 @@ def to_resnet_b(
        cost='a tenth more arithmetic in ResNet-50 than A',
        hurts='a pretrained network: its stem starts anew')
 def to_resnet_c(
-    model:nn.Module, # A torchvision or timm ResNet (also ResNeXt, wide, SE), or one of ours; edit it before the optimizer is made
+    model:nn.Module, # As for `edit_resnet`; edit it before the optimizer is made
     **kwargs, # `inplace`, `report` and `size`, passed to `edit_resnet`
 )->nn.Module: # The edited network
     "Three 3x3 convolutions as the stem instead of a 7x7, and B; weights are kept but for the stem's"
@@ -156,7 +156,7 @@ def to_resnet_c(
        cost='a tenth more arithmetic in ResNet-50 than A',
        hurts='a pretrained network: its stem starts anew, its shortcuts see other numbers')
 def to_resnet_d(
-    model:nn.Module, # A torchvision or timm ResNet (also ResNeXt, wide, SE), or one of ours; edit it before the optimizer is made
+    model:nn.Module, # As for `edit_resnet`; edit it before the optimizer is made
     **kwargs, # `inplace`, `report` and `size`, passed to `edit_resnet`
 )->nn.Module: # The edited network
     "A 2x2 mean before the 1x1 convolution of a shortcut that halves, and C; weights are kept but for the stem's"

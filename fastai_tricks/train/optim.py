@@ -13,7 +13,7 @@ from fastai.basics import *
 from ..base.callback import exporting
 from ..base.trick import Trick
 from ..base.register import trick
-from .scale import scaled_for
+from .scale import rate_figures, scaled_for
 
 # %% ../../nbs/21_train.optim.ipynb #945d0487
 def torch_names(
@@ -98,9 +98,10 @@ nag = OptFunc(torch.optim.SGD, 'nag', momentum=.9, nesterov=True, weight_decay=1
 adamw = OptFunc(torch.optim.AdamW, 'adamw', betas=(.9,.99), eps=1e-5, weight_decay=.01)
 
 # %% ../../nbs/21_train.optim.ipynb #808dd61a
-@trick(name='nag', paper='He et al. 2018', section='2.1', touches='optimizer, learning rate, weight decay',
-    claims=('optimizer','rate'), cost='less than Adam: one buffer instead of two',
-    hurts='when the rate is not tuned: SGD forgives less than Adam', of=nag)
+@trick(name='nag', paper='He et al. 2018, section 2.1', touches='optimizer, learning rate, weight decay',
+    slot=('optimizer','rate'), cost='less than Adam: one buffer instead of two',
+    hurts='when the rate is not tuned: SGD forgives less than Adam', of=nag,
+    figures=partial(rate_figures, 'nag', .1))
 def _with_nag(spec,
     lr=.1, # Rate for a batch of 256, scaled to yours
     mom=.9, # Nesterov momentum
@@ -110,7 +111,7 @@ def _with_nag(spec,
     return spec.copy(opt_func=nag(mom=mom, wd=wd), lr=partial(scaled_for, lr), wd=None)
 
 # %% ../../nbs/21_train.optim.ipynb #3120f9fc
-@trick(name='adamw', paper='Loshchilov and Hutter 2019', touches='optimizer, weight decay', claims='optimizer',
+@trick(name='adamw', paper='Loshchilov and Hutter 2019', touches='optimizer, weight decay', slot='optimizer',
     cost='two buffers; a fused step in place of one operation after the other',
     hurts='where SGD generalises better', of=adamw)
 def _with_adamw(spec,

@@ -82,8 +82,24 @@ def to_amp(self:Learner,
     return self if chosen=='fp32' else self.add_cb(AMP(chosen, **kwargs))
 
 # %% ../../nbs/23_train.precision.ipynb #08e37708
-@trick(paper='He et al. 2018', section='3.2', touches='precision of the forward and backward pass', claims='precision',
-    cost='less time where the device is made for it', hurts='fp16 on a CPU, a hundred times slower')
+def _rescaled_precision(kw, was, now):
+    "The arguments of `low_precision` for a run on the device `now.device`; None to leave it out"
+    if kw.get('precision')!='auto': return kw
+    precision,_ = best_precision(torch.device(now.device).type)
+    return None if precision=='fp32' else {**kw, 'precision':precision}
+
+# %% ../../nbs/23_train.precision.ipynb #fdb5a0b1
+def _precision_figures(kw, run):
+    "What `low_precision` comes to in a run, and why"
+    if kw.get('precision')!='auto' or not getattr(run, 'device', None): return {}
+    kind = torch.device(run.device).type
+    precision,why = best_precision(kind)
+    return {'precision': f'{precision} on {kind}: {why}'}
+
+# %% ../../nbs/23_train.precision.ipynb #38374f1c
+@trick(paper='He et al. 2018, section 3.2', touches='precision of the forward and backward pass', slot='precision',
+    cost='less time where the device is made for it', hurts='fp16 on a CPU, a hundred times slower',
+    rescale=_rescaled_precision, figures=_precision_figures)
 def low_precision(spec,
     precision='bf16', # 'bf16', which runs anywhere, or 'fp16', for a GPU
 ):

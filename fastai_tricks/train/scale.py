@@ -69,8 +69,20 @@ def scale_lr(self:Learner,
 def scaled_for(lr, dls): return scale_lr(lr, dls.bs, verbose=False)
 
 # %% ../../nbs/20a_train.scale.ipynb #a1b86c78
-@trick(paper='He et al. 2018', section='3.1', touches='learning rate', claims='rate', cost='none',
-    hurts='with Adam, whose steps do not shrink with the noise in the same way', of=(scale_lr, Learner.scale_lr))
+def rate_figures(
+    name:str, # Name of a trick
+    default:float, # Its rate for a batch of 256, unless its arguments say another
+    kw:dict, # Its arguments
+    run, # Has the batch size `bs`, of all processes together
+)->dict: # Heading to text
+    "The learning rate that a trick comes to in a run"
+    rate = scale_lr(kw.get('lr', default), run.bs, world_size=1, verbose=False)
+    return {f'learning rate ({name})': f'{rate:.4g}'}
+
+# %% ../../nbs/20a_train.scale.ipynb #f0623101
+@trick(paper='He et al. 2018, section 3.1', touches='learning rate', slot='rate', cost='none',
+    hurts='with Adam, whose steps do not shrink with the noise in the same way', of=(scale_lr, Learner.scale_lr),
+    figures=partial(rate_figures, 'linear_scaling', .1))
 def linear_scaling(spec,
     lr=.1, # Rate for a batch of 256
 ):

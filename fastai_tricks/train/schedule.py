@@ -12,7 +12,6 @@ import math, warnings
 from fastai.basics import *
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientAccumulation
-import fastai_tricks.base.callback # wraps `Learner.fit`, so that an exception leaves no autocast on
 from ..base.wrap import wrap_again
 from ..base.register import trick
 from ..base.show import show_lines
@@ -23,7 +22,7 @@ def warmup_cos(
     n:int, # Number of steps in all
     m:int=0, # Number of warmup steps
 )->float: # Multiplier of the peak learning rate, in (0,1]
-    "Rise linearly to 1 over `m` steps, then fall towards 0 along half a cosine (He et al. 2018, sections 3.1 and 5.1)"
+    "Rise linearly to 1 over `m` steps, then fall towards 0 along half a cosine (He et al. 2018, 3.1 and 5.1)"
     if k<m: return (k+1)/m
     return (1+math.cos(math.pi*(k-m)/max(1,n-m)))/2
 
@@ -37,8 +36,7 @@ def warmup_step(
 )->float: # Multiplier of the peak learning rate
     "Rise linearly to 1 over `m` steps, then drop by `factor` at each of `milestones` (He et al. 2018, section 2.1)"
     if k<m: return (k+1)/m
-    drops = [o for o in milestones if k>=round(o*n)]
-    return factor**len(drops)
+    return factor**len([o for o in milestones if k>=round(o*n)])
 
 # %% ../../nbs/20_train.schedule.ipynb #fac20e62
 def plan_steps(
@@ -49,11 +47,10 @@ def plan_steps(
     "Count the optimizer's steps before each epoch"
     res,waiting = [0],0
     for _ in range(n_epoch):
-        steps = res[-1]
+        res.append(res[-1])
         for size in sizes:
             waiting += size
-            if waiting>=n_acc: waiting,steps = 0,steps+1
-        res.append(steps)
+            if waiting>=n_acc: waiting,res[-1] = 0,res[-1]+1
     return res
 
 # %% ../../nbs/20_train.schedule.ipynb #ba32c479
@@ -154,7 +151,7 @@ def fit_warmup_cos(self:Learner,
     start_epoch:int=0, # Epoch to start at, as after loading a checkpoint; the schedule starts there too
     moms:tuple=None, # Momentum at the start, at the peak and at the end; None: leave it
 ):
-    "Train with linear warmup and a cosine that falls towards 0 (He et al. 2018, sections 3.1 and 5.1)"
+    "Train with linear warmup and a cosine that falls towards 0 (He et al. 2018, 3.1 and 5.1)"
     _fit_sched(self, warmup_cos, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, start_epoch, moms)
 
 # %% ../../nbs/20_train.schedule.ipynb #9914f1b0
@@ -177,6 +174,9 @@ def fit_warmup_step(self:Learner,
         f"`milestones` are epochs between 0 and {n_epoch}, got {milestones}.")
     f = partial(warmup_step, milestones=shares, factor=factor)
     _fit_sched(self, f, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, start_epoch, moms)
+
+# %% ../../nbs/20_train.schedule.ipynb #57c8b6b6
+wrap_again(Learner) # this module may have been loaded before, and its ways to fit wrapped
 
 # %% ../../nbs/20_train.schedule.ipynb #b3e02eaa
 def _drawn_steps(n, n_warmup):
@@ -205,41 +205,43 @@ def show_sched(
     curve = [k/n_iter for k in ks],[lr_max*f(k, n, m) for k in ks]
     return show_lines({name: curve}, title, 'epoch', 'learning rate', ax=ax)
 
-# %% ../../nbs/20_train.schedule.ipynb #9e174a09
-@patch
-def fine_tune_cos(self:Learner,
-    epochs:int, # Epochs with all layers
-    base_lr:float|slice=2e-3, # Peak rate of the head while the body is frozen; half of it after that
-    freeze_epochs:int=1, # Epochs with the head alone
-    lr_mult:float=100, # The first layers learn at `base_lr/lr_mult`
-    warmup_pct:float=.3, # Share of the second phase that warms up, 0 to 1
-    **kwargs, # Passed to `fit_warmup_cos`
-):
-    "Train the head with the body frozen, then all layers with discriminative rates"
-    self.freeze()
-    self.fit_warmup_cos(freeze_epochs, slice(base_lr), warmup_epochs=.99*freeze_epochs, **kwargs)
-    self.unfreeze()
-    base_lr /= 2
-    self.fit_warmup_cos(epochs, slice(base_lr/lr_mult, base_lr), warmup_epochs=warmup_pct*epochs, **kwargs)
-
-# %% ../../nbs/20_train.schedule.ipynb #57c8b6b6
-wrap_again(Learner) # this module may have been loaded before, and its ways to fit wrapped
-
 # %% ../../nbs/20_train.schedule.ipynb #0be5e160
 def _warmup(spec, epochs): return min(5, spec.n_epoch/10) if epochs is None else epochs
 
 # %% ../../nbs/20_train.schedule.ipynb #1c8100a9
-@trick(paper='He et al. 2018', section='3.1 and 5.1', touches='learning rate', claims='schedule', cost='none',
-    hurts='when `lr` is far too high or low: a cosine cannot mend that', of=(warmup_cos, Learner.fit_warmup_cos))
+def _rescaled_warmup(kw, was, now):
+    "The arguments of a schedule for another run"
+    epochs = kw.get('warmup_epochs')
+    if epochs is None or now.n_epoch>=was.n_epoch: return kw
+    share = max(.1, epochs/was.n_epoch)
+    return {**kw, 'warmup_epochs': round(min(epochs, now.n_epoch*share), 6)}
+
+# %% ../../nbs/20_train.schedule.ipynb #0c3c3bda
+def _warmup_figures(name, kw, run):
+    "What the arguments of trick `name` come to in a run"
+    epochs = kw.get('warmup_epochs')
+    return {} if epochs is None else {f'warmup epochs ({name})': f'{epochs:g}'}
+
+# %% ../../nbs/20_train.schedule.ipynb #31a303c6
+@trick(paper='He et al. 2018, sections 3.1 and 5.1', slot='schedule', touches='learning rate', cost='none',
+    hurts='when `lr` is far too high or low: a cosine cannot mend that', of=(warmup_cos, Learner.fit_warmup_cos),
+    rescale=_rescaled_warmup, figures=partial(_warmup_figures, 'warmup_cosine'))
 def warmup_cosine(spec,
     warmup_epochs=None, # Epochs of warmup; None: 5, at most a tenth of the run
 ):
     "Warm up linearly, then let the rate fall along a cosine"
     return spec.copy(fit='fit_warmup_cos', fit_kw=dict(warmup_epochs=_warmup(spec, warmup_epochs)))
 
-# %% ../../nbs/20_train.schedule.ipynb #48f73427
-@trick(paper='He et al. 2018', section='2.1 and 3.1', touches='learning rate', claims='schedule', cost='none',
-    hurts='short runs: the drops come before the plateau', of=(warmup_step, Learner.fit_warmup_step))
+# %% ../../nbs/20_train.schedule.ipynb #edf40883
+def _step_figures(kw, run):
+    "What the arguments of `warmup_steps` come to in a run: its warmup, and the epochs at which the rate drops"
+    drops = ', '.join(f'{o*run.n_epoch:g}' for o in (.25,.5,.75))
+    return {**_warmup_figures('warmup_steps', kw, run), 'drops at epochs': drops}
+
+# %% ../../nbs/20_train.schedule.ipynb #b21f1673
+@trick(paper='He et al. 2018, sections 2.1 and 3.1', slot='schedule', touches='learning rate', cost='none',
+    hurts='short runs: the drops come before the plateau', of=(warmup_step, Learner.fit_warmup_step),
+    rescale=_rescaled_warmup, figures=_step_figures)
 def warmup_steps(spec,
     warmup_epochs=None, # Epochs of warmup; None: 5, at most a tenth of the run
     factor=.1, # What the rate is multiplied with at a quarter, a half and three quarters

@@ -1,20 +1,16 @@
 "Cards of tricks, on the page of the room that defines them"
 import json, re
-from .project import pkg, text_of
-
-def home(trick)->str:
-    "Dotted name of the room that defines a trick, such as `target.mixup`"
-    return getattr(trick, 'home', None) or trick.func.__module__.removeprefix(f'{pkg}.')
+from .project import text_of
 
 def card(trick)->str:
     "The card of a trick, below the anchors by which people look for it"
-    names = dict.fromkeys([trick.name, trick.func.__name__])
+    names = dict.fromkeys([trick.name, trick.source.__name__])
     return ''.join(f'<a id="{o}"></a>' for o in names) + f'\n\n{trick._repr_markdown_()}'
 
 def cards(room, shown)->str:
     "Cards of the tricks of `room`, without those in `shown`, the text of its page"
     import fastai_tricks.all as ours # fills `tricks`
-    return '\n\n'.join(card(o) for o in ours.tricks.values() if home(o)==room and f'**`{o.name}`**' not in shown)
+    return '\n\n'.join(card(o) for o in ours.tricks.values() if o.home==room and f'**`{o.name}`**' not in shown)
 
 def asks_for_cards(c):
     "Is a cell the heading below which cards stand?"

@@ -1,8 +1,8 @@
 "Markdown of a notebook, and README.md"
-import os, re
+import os, re, subprocess, sys
 from fastcore.nbio import read_nb
 from .chapters import page_name
-from .project import directives, nbs, project, text_of
+from .project import directives, nbs, project, root, text_of
 
 def fenced(text, language=''): return f'```{language}\n{text}\n```'
 
@@ -48,3 +48,24 @@ def readme()->str:
     "The text of README.md"
     head = '<!-- Made from nbs/index.ipynb by `python tools/docs.py readme`: edit the notebook -->'
     return '\n\n'.join([head, *cells_markdown(read_nb(nbs/'index.ipynb').cells, absolute)]) + '\n'
+
+# ---- the first page lists every trick
+
+def names_of_tricks()->list:
+    "Names of the tricks of this checkout, in the order of the register"
+    code = 'from fastai_tricks.all import tricks; print(*tricks)'
+    r = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=root, capture_output=True, text=True)
+    if r.returncode: raise SystemExit(f'The package cannot be imported:\n{r.stderr}')
+    return r.stdout.split()
+
+def unlisted(text)->list:
+    "Names of tricks that `text` does not hold"
+    return [o for o in names_of_tricks() if f'`{o}`' not in text]
+
+def list_tricks():
+    "Run nbs/index.ipynb anew if a trick is missing there"
+    index = str(nbs/'index.ipynb')
+    if not unlisted(readme()): return
+    for command in (['nbdev-test', index, '--save'], ['nbdev-clean', '--fname', index]):
+        r = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        if r.returncode: raise SystemExit(f"{' '.join(command)} fails:\n{r.stdout[-3000:]}{r.stderr[-3000:]}")

@@ -6,7 +6,7 @@ from .project import nbs, pkg, root
 def trick_doc(trick, **kwargs):
     "What `show_doc` shows of a trick: what it is made of, called as people call it, without `spec`"
     from nbdev.showdoc import BasicMarkdownRenderer
-    res = BasicMarkdownRenderer(trick.func, name=trick.func.__name__, **kwargs)
+    res = BasicMarkdownRenderer(trick.source, name=trick.source.__name__, **kwargs)
     res.dm.dm.pop('spec', None)
     return res
 
