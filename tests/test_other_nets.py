@@ -7,6 +7,7 @@ from fastai.vision.all import Callback, CrossEntropyLossFlat
 from fastai_tricks.base.bag import bag
 from fastai_tricks.base.run import Spec
 from fastai_tricks.base.trial import check_dls, silent_learner
+from fastai_tricks.target.target import batch_target
 import fastai_tricks.all # registers the tricks
 
 tv = torchvision.models
@@ -25,12 +26,8 @@ class Aux(Callback):
 
     def after_loss(self):
         if not self.training: return
-        main,grad = self.pred,self.learn.loss_grad
-        self.learn.pred = self._aux
-        self.learn.loss_grad = self.loss_func(self._aux, *self.yb)
-        for o in self.learn.cbs.sorted('order'):
-            if getattr(o, '_part', None) is not None: o.after_loss() # the first computes the loss of `pred` under all
-        self.learn.pred,self.learn.loss_grad = main,grad + .4*self.learn.loss_grad
+        aux_loss = batch_target(self.learn).loss(self.loss_func, self._aux)
+        self.learn.loss_grad = self.learn.loss_grad + .4*aux_loss
         self.learn.loss = self.learn.loss_grad.clone()
 
 def trained(level, arch, size, further=(), cbs=(), n=8, bs=2):

@@ -31,7 +31,7 @@ class Spec:
     wd:object = None # Weight decay; None: that of `opt_func`
     fit:str = 'fit_one_cycle' # The `Learner` method that trains
     fit_kw:dict = field(default_factory=dict) # Further arguments of that method
-    cbs:tuple = () # Factories of callbacks: a class, a partial or a function without arguments; fresh ones for every Learner
+    cbs:tuple = () # Factories of callbacks: a class, a partial or a function without arguments
     metrics:tuple = (accuracy,) # As for `Learner`
     splitter:object = trainable_params # As for `Learner`
     n_epoch:int = 5 # Epochs
