@@ -7,7 +7,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.fine_tune.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/20b_train.fine_tune.ipynb #90b0bc4d
+# %% ../../nbs/20b_train.fine_tune.ipynb #59dca6c2
 from fastai.basics import *
 from ..base.wrap import wrap_again
 from . import schedule
