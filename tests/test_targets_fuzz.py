@@ -93,7 +93,7 @@ events = ('before_fit before_epoch before_train before_batch after_pred after_lo
 
 def labels(loaded, items, x, kind):
     "What the mixed batch `x` is made of, checked against the loaded one: pairs of weight and labels"
-    x0,y0 = loaded.x[0],loaded.y[0]
+    x0,y0 = loaded.inputs[0],loaded.labels[0]
     if len(items)==1: return [(1.,y0)]
     (l1,i1),(l2,i2) = [(torch.as_tensor(l, dtype=torch.float32)*torch.ones(len(x)),i) for l,i in items]
     a,b = x0[i1],x0[i2]
@@ -120,7 +120,7 @@ class Judge(Callback):
     def after_loss(self):
         z,loss = self.learn.pred.detach().float(),float(self.learn.loss.detach())
         if not self.training:
-            y = self.loaded.y[0]
+            y = self.loaded.labels[0]
             return self.same(loss, kinds[self.kind].formula(z, y, y, torch.ones(len(z)), 0.), 'validation')
         t = batch_target(self.learn)
         want = self.of_labels(z, t)
@@ -136,7 +136,7 @@ class Judge(Callback):
         for l,_ in targets: assert ((torch.as_tensor(l)>=0)&(torch.as_tensor(l)<=1)).all()
         eps,form = t.smooth or (0.,'uniform')
         if form=='paper' and self.kind!='multi': eps *= K/(K-1)
-        y0 = self.loaded.y[0] if len(targets)>1 else targets[0][1] # pasted masks are the labels of the pasted images
+        y0 = self.loaded.labels[0] if len(targets)>1 else targets[0][1] # pasted masks are the labels of the pasted images
         return sum(formula(z, y, y0, torch.as_tensor(l)*ones, eps) for l,y in targets)
 
     def of_teacher(self, z):
