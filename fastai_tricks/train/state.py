@@ -120,7 +120,7 @@ def _callback_states(learn):
     for cb in learn.cbs.sorted('order'):
         if _resumes(cb): continue
         attrs = {k:v for k,v in plain_attrs(cb).items() if k not in ('learn','_init')}
-        held = pack(cb.held()) if hasattr(type(cb), 'held') else None
+        held = pack(cb.get_extra_state()) if hasattr(type(cb), 'get_extra_state') else None
         res.append([type(cb).__name__, attrs, held])
     return res
 
@@ -133,7 +133,7 @@ def _set_callbacks(learn, states):
         if cb is None: continue
         waiting.remove(cb)
         set_attrs(cb, attrs)
-        if held is not None: cb.take(unpack(held))
+        if held is not None: cb.set_extra_state(unpack(held))
 
 # %% ../../nbs/25_train.state.ipynb #0667b08b
 def _elapsed(learn, k):
