@@ -30,7 +30,7 @@ def report(self:Ablation,
     facts = dict(data=data or describe(self.dls), classes=', '.join(map(str, getattr(self.dls, 'vocab', None) or [])), mode=self.mode, epochs=self._epochs(), seeds=', '.join(map(str, self.seeds)),
                  device=', '.join(sorted({o['device'] for o in self.rows.values() if o['device']})), versions=', '.join(f'{k} {v}' for k,v in versions.items()), commit=commit_here() or '')
     html = env.get_template('report.html').render(headline=self.headline(), answers=self.answers(), head=head, rows=rows, note=self._small_print(), svg=fig_svg(self.plot().figure), facts={k:v for k,v in facts.items() if v not in ('',None)},
-        base=base._rows(), steps=[(a.label, a.spec(base).diff(self.arms[a.ref].spec(base))) for a in self.arms if a.ref is not None], runs=[(o['arm'], o['seed'], o['status'], o['accuracy'], o['seconds'], o['reason']) for o in self.runs.to_dict('records')], repeat=repeat,
+        base=base.rows(), steps=[(a.label, a.spec(base).diff(self.arms[a.ref].spec(base))) for a in self.arms if a.ref is not None], runs=[(o['arm'], o['seed'], o['status'], o['accuracy'], o['seconds'], o['reason']) for o in self.runs.to_dict('records')], repeat=repeat,
         titles=dict(bag='The whole bag, and what each of its tricks adds', cumulative='Each trick added to the ones before', leave_one_out='Each trick left out of the full bag', add_one='Each trick alone', grid='Values of one trick')[self.mode],
         curves=fig_svg(self.curves().figure) if self.mode!='bag' and any(o['curve']==o['curve'] and o['curve'] for o in self.rows.values() if o['status']=='ok') else '')
     path = Path(path)
