@@ -197,11 +197,19 @@ def after_batch(self:Distill):
 
 # %% ../../nbs/56_target.distill.ipynb #f106f609
 @patch
-def held(self:Distill): return self.match.state() # projectors, their gradients, their optimizer
+def get_extra_state(self:Distill): return self.match.state() # projectors, their gradients, their optimizer
 
 # %% ../../nbs/56_target.distill.ipynb #4cdb944a
 @patch
-def take(self:Distill, held): self.match.load(held, first(self.learn.model.parameters()).device)
+def set_extra_state(self:Distill, state): self.match.load(state, first(self.learn.model.parameters()).device)
+
+# %% ../../nbs/56_target.distill.ipynb #e2d2de48
+@patch
+def from_earlier(self:Distill, attrs:dict)->dict:
+    "The attributes of an older checkpoint as they are now"
+    names = dict(hard_loss='_hards', soft_loss='_softs', hint_loss='_hints')
+    if '_hards' not in attrs: return attrs
+    return {**attrs, '_values': {k:attrs[v] for k,v in names.items()}}
 
 # %% ../../nbs/56_target.distill.ipynb #c5673880
 @trick(paper='He et al. 2018, section 5.3; Hinton et al. 2015', slot='teacher', touches='loss, in training only',
