@@ -1,9 +1,11 @@
 """Everything public, by name: `from fastai_tricks.all import *` after `from fastai.vision.all import *`.
-Of fastai's names it takes `MixUp` and `CutMix` only. A room and a trick are found by themselves: nothing here names them."""
+Of fastai's names it takes `MixUp` and `CutMix` only.
+Rooms and tricks are found by themselves: nothing here names them."""
 from importlib import import_module
 from pathlib import Path
 
-chapters = 'base data train model target recipe_file recipe training evidence transfer'.split() # in the order of reading
+# In the order of reading
+chapters = 'base data train model target recipe_file recipe training evidence transfer'.split()
 
 def _rooms():
     "Names of all modules, chapter by chapter"
@@ -18,7 +20,7 @@ for _room in _rooms():
     globals().update({o:getattr(_module, o) for o in _module.__all__})
     __all__ += _module.__all__
 
-for _name,_trick in tricks.items(): # `mixup` beside `MixUp`; a name that stands for more than the trick, such as `nag`, keeps what it is
+for _name,_trick in tricks.items(): # `mixup` beside `MixUp`; a name that stands for more, such as `nag`, keeps what it is
     if _name not in globals():
         globals()[_name] = _trick
         __all__.append(_name)

@@ -1,5 +1,6 @@
 """Modules of the flat layout before the chapters: exported Learners that were written then name them, and must load.
-`fastai_tricks.detection.Detector` is found in the rooms of `fastai_tricks.transfer`. Nothing new should name these modules."""
+`fastai_tricks.detection.Detector` is found in the rooms of `fastai_tricks.transfer`.
+Nothing new should name these modules."""
 import sys
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder

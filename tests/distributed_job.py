@@ -9,6 +9,7 @@ from fastai.metrics import F1Score
 import fastai.callback.schedule
 from fastai_tricks.all import *
 from fastai_tricks.base.trial import CheckNet, check_dls
+from fastai_tricks.target.target import batch_target
 warnings.simplefilter('ignore')
 
 rank,running = rank_distrib(),max(1, num_distrib())
@@ -81,7 +82,7 @@ def loaders(num_workers, bs):
 class Lam(Callback):
     order = 4.5
     def before_batch(self):
-        if self.training: self.learn.lams.append(float(self.learn.mix_up._part['targets'][0][0]))
+        if self.training: self.learn.lams.append(float(batch_target(self.learn).labels[0][0]))
 
 class Stop(Callback):
     "Raise `exc` in batch `n` of training, in the processes `ranks`"

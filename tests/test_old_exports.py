@@ -6,7 +6,8 @@ import pytest, torch
 from fastai.vision.all import load_learner
 from fastai_tricks.moved import chapter_of
 
-files = sorted((Path(__file__).parent/'old').glob('*.pkl.gz')) # weights are a formula of their place, so that they are small
+# Their weights are a formula of their place, so that they are small
+files = sorted((Path(__file__).parent/'old').glob('*.pkl.gz'))
 
 @pytest.mark.parametrize('file', files, ids=lambda p: p.name)
 def test_an_old_export_loads(file, tmp_path):
@@ -21,7 +22,9 @@ def test_an_old_export_loads(file, tmp_path):
     assert isinstance(out, torch.Tensor) and len(out)==1
     assert [o for o in learn.cbs if getattr(o, 'in_export', None) is False]==[]
 
-@pytest.mark.parametrize('old,name', [('core','Spec'), ('mixup','MixUp'), ('data','tiny_dls'), ('resnet','resnet18d'), ('optim','nag'), ('ablation','ablate')])
+known = dict(core='Spec', mixup='MixUp', data='tiny_dls', resnet='resnet18d', optim='nag', ablation='ablate')
+
+@pytest.mark.parametrize('old,name', known.items())
 def test_old_modules_lead_to_the_rooms(old, name):
     import fastai_tricks.all as ours
     assert getattr(import_module(f'fastai_tricks.{old}'), name) is getattr(ours, name)

@@ -63,7 +63,7 @@ def seed_for(
 
 # %% ../../nbs/06_base.callback.ipynb #fa7866e2
 class TrickCallback(Callback):
-    "Base of our callbacks: draws from its own generator, works in a window of training, cleans up after errors, stays out of exports"
+    "Base of our callbacks: own generator, a window of training, clean-up after errors, not in exports"
     role = 'callback'
     slot = None # What only one trick of a run may set, see `slots`
     in_export = False # Does the exported Learner keep it?
@@ -178,7 +178,8 @@ def _cleaned_up(f):
     return fit
 
 # %% ../../nbs/06_base.callback.ipynb #5f615e17
-wrap(Learner, 'fit', _cleaned_up, why='fastai tells no callback of an interrupt or an error: ours clean up, and autocast is left')
+wrap(Learner, 'fit', _cleaned_up,
+     why='fastai tells no callback of an interrupt or an error: ours clean up, and autocast is left')
 
 # %% ../../nbs/06_base.callback.ipynb #666a72b9
 exporting = globals().get('exporting', ContextVar('exporting', default=False)) # True while `Learner.export` writes
@@ -200,4 +201,5 @@ def _without_ours(f):
     return export
 
 # %% ../../nbs/06_base.callback.ipynb #2b518de9
-wrap(Learner, 'export', _without_ours, why='the file holds none of our callbacks: it loads without this package and without a teacher')
+wrap(Learner, 'export', _without_ours,
+     why='the file holds none of our callbacks: it loads without this package and without a teacher')

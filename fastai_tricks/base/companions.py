@@ -26,6 +26,10 @@ def _no_batch_norm(arch, n_out, c_in=3):
         if isinstance(o, nn.BatchNorm2d): o.train = types.MethodType(train, o)
     return m
 
+
+# %% ../../nbs/09a_base.companions.ipynb #c0ffee01
+_one_by_one = partial(check_dls, bs=1, n=6, n_valid=4)
+
 # %% ../../nbs/09a_base.companions.ipynb #5bf4caed
 companions = { # Name to a function from `Spec` to `Spec`
     'bf16':             lambda s: s.add(cbs=partial(AMP, 'bf16')),
@@ -36,7 +40,7 @@ companions = { # Name to a function from `Spec` to `Spec`
     'discriminative':   lambda s: s.copy(lr=slice(1e-3, 2e-2)),
     'native_sgd':       lambda s: s.copy(opt_func=partial(SGD, mom=.9)),
     'torch_adamw':      lambda s: s.copy(opt_func=partial(OptimWrapper, opt=torch.optim.AdamW)),
-    'batch_of_one':     lambda s: s.copy(dls=partial(check_dls, bs=1, n=6, n_valid=4), arch=partial(_no_batch_norm, s.arch)),
+    'batch_of_one':     lambda s: s.copy(dls=_one_by_one, arch=partial(_no_batch_norm, s.arch)),
     'odd_batch':        lambda s: s.copy(dls=partial(check_dls, n=27)),
     'weighted':         lambda s: s.copy(loss_func=CrossEntropyLossFlat(weight=torch.arange(1., 5))),
     'plain_torch_loss': lambda s: s.copy(loss_func=nn.CrossEntropyLoss()),

@@ -107,7 +107,8 @@ def _struck(spec, strike):
     _fit_until(learn, spec, strike)
     where = f'{type(strike.exc).__name__} at {strike.event}'
     for name,o in held.items(): must(getattr(learn, name) is o, f'`learn.{name}` is another object after {where}')
-    for a,b in zip(tensors, _loader_tensors(learn.dls)): must(torch.equal(a, b), f"the loader's own tensors were changed ({where})")
+    kept = all(torch.equal(a, b) for a,b in zip(tensors, _loader_tensors(learn.dls)))
+    must(kept, f"the loader's own tensors were changed ({where})")
     return learn
 
 # %% ../../nbs/09_base.laws.ipynb #c43f8fc0

@@ -25,7 +25,7 @@ def _is_new(t):
                      f"recipes and the command line mean that one. Give yours another: `@trick(name='my_{t.name}')`.")
 
 # %% ../../nbs/07a_base.register.ipynb #24ae0f07
-_standing_for = globals().get('_standing_for', []) # Pairs of an object and the trick that it stands for, as its class does
+_standing_for = globals().get('_standing_for', []) # Pairs of an object and the trick that it stands for
 
 # %% ../../nbs/07a_base.register.ipynb #960eab78
 def _register(t, of):
@@ -69,7 +69,7 @@ def trick(
     of=(), # Further objects that stand for this trick in a bag: its `opt_func`, its `Learner.fit_...`
     **card, # Fields of the card, see `Trick`
 ):
-    "Decorator: register a trick. A class and a function of `model` stay what they are, a function of `spec` becomes a `Trick`"
+    "Decorator: register a trick. A function of `spec` becomes a `Trick`, other sources stay what they are"
     if source is None: return partial(trick, name=name, of=of, **card)
     card = _present_names(card)
     if isinstance(source, type):
@@ -102,7 +102,7 @@ def _of_callback(o):
 
 # %% ../../nbs/07a_base.register.ipynb #d0934ec1
 def as_trick(
-    o, # A `Trick`, its name, a callback (instance, class or partial), or what stands for a trick, as `trick(of=...)` says
+    o, # A `Trick`, its name, a callback (instance, class or partial), or what stands for a trick, see `trick(of=...)`
 )->Trick:
     "The trick that `o` stands for"
     if has_role(o, 'trick'): return o
@@ -113,5 +113,6 @@ def as_trick(
     if hasattr(o, 'as_trick'): return o.as_trick()
     res = _of_callback(o)
     if res is None:
-        raise ValueError(f"{o!r} is no trick. Give a name ({', '.join(list(tricks)[:4])}, ...), a trick, or a callback.")
+        names = ', '.join(list(tricks)[:4])
+        raise ValueError(f"{o!r} is no trick. Give a name ({names}, ...), a trick, or a callback.")
     return res

@@ -31,7 +31,7 @@ class Spec:
     wd:object = None # Weight decay; None: that of `opt_func`
     fit:str = 'fit_one_cycle' # The `Learner` method that trains
     fit_kw:dict = field(default_factory=dict) # Further arguments of that method
-    cbs:tuple = () # Factories of callbacks: a class, a partial or a function without arguments; fresh ones for every Learner
+    cbs:tuple = () # Factories of callbacks: a class, a partial or a function without arguments
     metrics:tuple = (accuracy,) # As for `Learner`
     splitter:object = trainable_params # As for `Learner`
     n_epoch:int = 5 # Epochs
@@ -70,7 +70,9 @@ def _model(self:Spec, dls)->nn.Module:
     n_out,c_in = n_outputs(dls),n_channels(dls)
     seed_everything(self.seed)
     model = build_model(self.arch, n_out, c_in, **self.model_kw)
-    for edit in self.edits: model = ifnone(edit(model), model)
+    for edit in self.edits:
+        edited = edit(model)
+        if isinstance(edited, nn.Module): model = edited # an edit in place may return something else
     return model
 
 # %% ../../nbs/03_base.run.ipynb #9fb1bdf6

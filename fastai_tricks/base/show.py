@@ -32,7 +32,7 @@ def fig_png(
 
 # %% ../../nbs/08_base.show.ipynb #f03fb2a3
 def svg_figures():
-    "Keep the figures of this notebook as SVG: sharp, small, and the same bytes at every run; and as a small PNG beside it"
+    "Keep the figures of this notebook as SVG, the same bytes at every run, with a small PNG beside it"
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
         from IPython.core.interactiveshell import InteractiveShell
@@ -169,11 +169,11 @@ class LogTable(Callback):
     order,in_export,role = Order.LOG,False,'log table'
 
     def before_fit(self):
-        self.rows,self.logger = [],self.learn.logger
-        if self.logger is not noop: self.learn.logger = self.rows.append # `no_logging` stays quiet
+        self.rows,self.plain_logger = [],self.learn.logger
+        if self.plain_logger is not noop: self.learn.logger = self.rows.append # `no_logging` stays quiet
 
     def after_fit(self):
-        self.learn.logger = self.logger
+        self.learn.logger = self.plain_logger
         def text(o): return f'{o:.3f}' if isinstance(o, float) else str(o)
         rows = [[text(o) for o in row] for row in self.rows]
         if rows: _display(Rows(rows, list(self.recorder.metric_names)))

@@ -22,7 +22,7 @@ slots.update({
     'memory format': 'Keep one.',
     'compiler':      'Keep one.',
     'smoothing':     'Keep one, with the `eps` you want.',
-    'mix':           'They do not commute. Keep one, or draw one of them for each batch: `MixSwitch(MixUp(.2), CutMix(1.))`.',
+    'mix':           'They do not commute. Keep one, or draw one for each batch: `MixSwitch(MixUp(.2), CutMix(1.))`.',
     'teacher':       'Keep one teacher, or average the answers of several in one module.',
 })
 

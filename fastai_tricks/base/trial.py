@@ -133,7 +133,8 @@ class Overflow(Callback):
         n:int=1, # Number of the training batch, from 0
     ): self.n = n
     def after_backward(self):
-        if self.train_iter==self.n: first(o for o in self.model.parameters() if o.grad is not None).grad.fill_(float('inf'))
+        if self.train_iter!=self.n: return
+        first(o.grad for o in self.model.parameters() if o.grad is not None).fill_(float('inf'))
 
 # %% ../../nbs/04_base.trial.ipynb #45488160
 def count_hooks(
@@ -149,7 +150,8 @@ def learner_state(
     mine=(), # Names of the callbacks that are left out
 )->dict: # What there is to compare, by name
     "What must be alike in a Learner that a trick was in and one that it was not"
-    attributes = [o for o in learn.__dict__ if o not in mine and o!='scaler'] # fastai's own `MixedPrecision` leaves that one
+    theirs = ('scaler',) # fastai's own `MixedPrecision` leaves it
+    attributes = [o for o in learn.__dict__ if o not in mine and o not in theirs]
     others = [o for o in learn.cbs if o.name not in mine]
     return dict(
         attributes=sorted(attributes),

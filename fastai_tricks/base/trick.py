@@ -97,7 +97,8 @@ def __call__(self:Trick, *args, **kwargs)->Trick:
         raise ValueError(f"`{self.name}` takes {len(names)} arguments ({', '.join(names)}), got {len(args)}.")
     kw = {**dict(zip(names, args)), **kwargs}
     for o in kw:
-        if o not in names: raise ValueError(f"`{self.name}` has no argument `{o}`. It takes: {', '.join(names) or 'none'}.")
+        if o in names: continue
+        raise ValueError(f"`{self.name}` has no argument `{o}`. It takes: {', '.join(names) or 'none'}.")
     res = copy(self)
     res.kw = {**self.kw, **kw}
     return res

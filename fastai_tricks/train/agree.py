@@ -48,4 +48,4 @@ def _in_agreement(f):
     return _with_events
 
 # %% ../../nbs/26e_train.agree.ipynb #66350afd
-wrap(Learner, '_with_events', _in_agreement)
+wrap(Learner, '_with_events', _in_agreement, why='with several processes, what process 0 cancels is cancelled in all')

@@ -14,6 +14,7 @@ from fastai.callback.core import GatherPredsCallback
 from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.schedule import LRFinder
 from ..base.reload import has_role
+from ..base.callback import Order
 from .messages import model_tensors, send_tensors
 from .ranks import RankedLoader, ranked
 from .gather import share_metric, share_preds
@@ -45,7 +46,7 @@ def is_writer(
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #f06f2d48
 class RanksFirst(Callback):
     "What comes before everything else: a loader of slices, silence of the others, what is gathered"
-    order = -100
+    order = Order.RANK
     in_export = False # the exported Learner needs no processes
     def __init__(self,
         ranks:Ranks, # Scales the loss of this Learner
@@ -108,8 +109,8 @@ def before_batch(self:RanksFirst):
     self._silence()
     if not self.training: return
     for o in self.learn.cbs:
-        if isinstance(getattr(o, '_rng', None), np.random.Generator):
-            o._rng = batch_rng(self.learn.dl.batch_seed, self.learn.iter, type(o).__name__, rank_distrib())
+        if isinstance(o.__dict__.get('rng'), np.random.Generator):
+            o.rng = batch_rng(self.learn.dl.batch_seed, self.learn.iter, type(o).__name__, rank_distrib())
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #f374cb2b
 @patch
@@ -149,7 +150,7 @@ def _share_valid_metrics(self:RanksFirst, recorder):
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #d9d714e0
 class RanksLast(Callback):
     "What comes after everything else: the wrapped model for the forward pass, weights put back after `lr_find`"
-    order = 10**7
+    order = Order.LAST
     in_export = False # the exported Learner needs no processes
     def __init__(self,
         ranks:Ranks, # Has the wrapped model

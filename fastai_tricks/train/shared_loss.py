@@ -11,7 +11,7 @@ __all__ = ['Ranks']
 import itertools
 from fastai.basics import *
 from fastai.callback.training import GradientAccumulation
-from ..base.callback import TrickCallback
+from ..base.callback import Order, TrickCallback
 from ..base.losses import LossInfo
 from .messages import from_all
 from .ranks import RankedLoader
@@ -29,7 +29,7 @@ def loss_share(
 # %% ../../nbs/26c_train.shared_loss.ipynb #cb64b72c
 class Ranks(TrickCallback):
     "Share the batches of a Learner among processes; put in by the context of `processes`"
-    order,run_valid = 5,True # after the tricks that make the loss (4), before accumulation (6)
+    order,run_valid = Order.LOSS,True # after the tricks that make the loss, before accumulation
     def __init__(self,
         world:int, # Processes; a checkpoint of another number is refused
     ):

@@ -8,10 +8,11 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/transfer.fcn.html.md"""
 __all__ = ['fcn_model', 'AuxLoss']
 
 # %% ../../nbs/83c_transfer.fcn.ipynb #4592a4b3
-import math
+from dataclasses import replace
 from fastai.vision.all import *
 from torchvision.models.segmentation.fcn import FCNHead
-from ..target.target import TargetCallback, target_loss
+from ..base.slots import slots
+from ..target.target import TargetCallback
 
 # %% ../../nbs/83c_transfer.fcn.ipynb #78b6873a
 def fcn_model(
@@ -27,10 +28,13 @@ def fcn_model(
     if aux: last.aux = FCNHead(n_mid, n_out)
     return SequentialEx(body, FCNHead(n_last, n_out), last)
 
+# %% ../../nbs/83c_transfer.fcn.ipynb #a0c51075
+slots['auxiliary loss'] = 'Keep one, with the weight you want.'
+
 # %% ../../nbs/83c_transfer.fcn.ipynb #b2562d51
 class AuxLoss(TargetCallback):
     "Add `weight` times the loss of the auxiliary head, in training"
-    _slot,_way_out = 'auxiliary loss','Keep one, with the weight you want.'
+    slot = 'auxiliary loss'
     def __init__(self,
         weight:float=.5, # Weight of the auxiliary loss, above 0; the usual .5
     ):
@@ -61,7 +65,7 @@ def before_fit(self:AuxLoss):
 @patch
 def _keep_scores(self:AuxLoss, head, module, inp, out):
     "Ask the second head, in training"
-    if self._part is not None: self.scores = head(out)
+    if self.active: self.scores = head(out)
 
 # %% ../../nbs/83c_transfer.fcn.ipynb #9e4199b0
 @patch
@@ -90,15 +94,12 @@ def on_error(self:AuxLoss, learn):
 
 # %% ../../nbs/83c_transfer.fcn.ipynb #eaafea83
 @patch
-def _make(self:AuxLoss): return dict(terms=[self._term])
+def target(self:AuxLoss, t): return replace(t, terms=(*t.terms, self._term))
 
 # %% ../../nbs/83c_transfer.fcn.ipynb #0535a443
 @patch
-def _term(self:AuxLoss, pred, targets, items):
+def _term(self:AuxLoss, pred, target):
     "Weighted loss of the second head"
-    parts = [o._part for o in self._fellows() if o._part]
-    smooth = first(o['smooth'] for o in parts if 'smooth' in o)
-    hard = math.prod(o.get('hard', 1.) for o in parts)
-    if not hard: return pred.new_zeros(())
+    if not target.hard: return pred.new_zeros(())
     scores = F.interpolate(self.scores.float(), size=pred.shape[-2:], mode='bilinear')
-    return self.weight*target_loss(self.learn.loss_func, scores, targets[0][1], smooth, targets, hard=hard)
+    return self.weight*replace(target, terms=()).loss(self.learn.loss_func, scores)
