@@ -14,7 +14,8 @@ from fastai.vision.all import *
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
-from ..target.target import plain_tensor, smoothing_share
+from ..target.losses import smoothing_share
+from ..target.target import plain_tensor
 from .boxes import pixel_boxes, scaled_boxes
 
 # %% ../../nbs/81_transfer.detector.ipynb #1be5586f
