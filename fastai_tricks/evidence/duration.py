@@ -7,20 +7,32 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.duration.html.md"""
 # %% auto #0
 __all__ = ['seconds_per_epoch', 'equal_time_epochs', 'in_words']
 
-# %% ../../nbs/73_evidence.duration.ipynb #da0840a2
+# %% ../../nbs/73_evidence.duration.ipynb #93748703
 import math, time
 from fastai.vision.all import *
+from ..base.run import Spec
 from ..base.trial import silent_learner
 
-# %% ../../nbs/73_evidence.duration.ipynb #c98bd195
-class _Steps(Callback):
+# %% ../../nbs/73_evidence.duration.ipynb #a739bd3d
+class StepClock(Callback):
     "Note when each of the first `n` steps ends, then stop"
     order = 10**7
     def __init__(self, n): self.n,self.ends = n,[]
+    def before_validate(self): raise CancelValidException()
     def after_batch(self):
         if self.training: self.ends.append(time.perf_counter())
         if len(self.ends)>self.n: raise CancelFitException()
-    def before_validate(self): raise CancelValidException()
+
+# %% ../../nbs/73_evidence.duration.ipynb #313c1e50
+def time_steps(
+    spec:Spec, # What to train
+    steps:int, # Steps to time, at least 2
+)->tuple: # (seconds of each step but the first, steps of an epoch)
+    "Train a few steps of `spec`"
+    learn,cb = silent_learner(spec),StepClock(steps)
+    n = len(learn.dls.train)
+    spec.train(learn.add_cb(cb))
+    return np.diff(cb.ends[1:]).tolist(),n
 
 # %% ../../nbs/73_evidence.duration.ipynb #ccc02c50
 def seconds_per_epoch(
@@ -29,14 +41,13 @@ def seconds_per_epoch(
     steps:int=6, # Steps of a turn that are timed, at least 2
 )->list: # Seconds of training for each record; NaN where an epoch has too few steps to tell
     "How long an epoch takes here and now, from the median step"
-    took,size = [[] for _ in specs],[1]*len(specs)
-    for _ in range(rounds):
-        for i,sp in enumerate(specs):
-            learn,cb = silent_learner(sp),_Steps(steps)
-            size[i] = len(learn.dls.train)
-            sp.train(learn.add_cb(cb))
-            took[i] += np.diff(cb.ends[1:]).tolist() # the first steps pay for what happens once
-    return [float(np.median(o))*n if o else math.nan for o,n in zip(took, size)]
+    turns = [[time_steps(o, steps) for o in specs] for _ in range(rounds)]
+    res = []
+    for of_one in zip(*turns):
+        seconds = [s for took,_ in of_one for s in took]
+        _,n = of_one[-1]
+        res.append(float(np.median(seconds))*n if seconds else math.nan)
+    return res
 
 # %% ../../nbs/73_evidence.duration.ipynb #0af82b48
 def equal_time_epochs(
@@ -44,7 +55,7 @@ def equal_time_epochs(
     ratio:float, # Time of an epoch over that of the plain run; NaN: not known, taken as 1
 )->int: # 1 to `n_epoch`
     "Epochs that fit into the time of the plain run"
-    return n_epoch if not ratio>1 else max(1, int(n_epoch/ratio))
+    return max(1, int(n_epoch/ratio)) if ratio>1 else n_epoch
 
 # %% ../../nbs/73_evidence.duration.ipynb #6eefc993
 def in_words(
@@ -55,4 +66,8 @@ def in_words(
     return f'{round(seconds/60)} minutes' if seconds<5400 else f'{seconds/3600:.1f} hours'
 
 # %% ../../nbs/73_evidence.duration.ipynb #96ddf9f6
-def clock_time(seconds): return time.strftime('%H:%M', time.localtime(time.time()+seconds))
+def clock_time(
+    seconds:float, # From now on
+)->str: # '14:05'
+    "What the clock shows `seconds` from now"
+    return time.strftime('%H:%M', time.localtime(time.time()+seconds))
