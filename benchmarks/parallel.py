@@ -11,7 +11,7 @@ def main():
     os.environ.pop('OMP_NUM_THREADS', None)
     import numpy as np, torch
     from fastai_tricks.all import ablate, tiny_dls
-    from fastai_tricks.evidence.rows import versions
+    from fastai_tricks.base.here import versions
     n = os.cpu_count()
     dls,rows = tiny_dls(bs=64),[]
     def once(jobs, seeds=4):

@@ -30,7 +30,7 @@ def arms(bs, where):
     from copy import deepcopy
     from fastai_tricks.target.distill import Distill
     from fastai_tricks.target.mixup import MixUp
-    from fastai_tricks.target.target import LabelSmoothing
+    from fastai_tricks.target.smoothing import LabelSmoothing
     torch.manual_seed(1)
     teacher = xresnet50(n_out=10).eval()
     cbs = dict(plain=[], mixed=[LabelSmoothing(.1), MixUp(.2)], distill=[Distill(teacher)])

@@ -1,9 +1,11 @@
 """Everything public, by name: `from fastai_tricks.all import *` after `from fastai.vision.all import *`.
-Of fastai's names it takes `MixUp` and `CutMix` only. Every room of the chapters below is found by itself."""
+Of fastai's names it takes `MixUp` and `CutMix` only.
+Rooms and tricks are found by themselves: nothing here names them."""
 from importlib import import_module
 from pathlib import Path
 
-chapters = 'base data train model target recipe_file recipe training evidence transfer'.split() # in the order of reading
+# In the order of reading
+chapters = 'base data train model target recipe_file recipe training evidence transfer'.split()
 
 def _rooms():
     "Names of all modules, chapter by chapter"
@@ -17,3 +19,8 @@ for _room in _rooms():
     _module = import_module(f'fastai_tricks.{_room}')
     globals().update({o:getattr(_module, o) for o in _module.__all__})
     __all__ += _module.__all__
+
+for _name,_trick in tricks.items(): # `mixup` beside `MixUp`; a name that stands for more, such as `nag`, keeps what it is
+    if _name not in globals():
+        globals()[_name] = _trick
+        __all__.append(_name)

@@ -1,4 +1,4 @@
-"""`fastai-tricks list`, `show` and `ablate`: the package without a notebook.
+"""`fastai-tricks list`, `show`, `train`, `resume` and `ablate`: the package without a notebook.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/cli.html.md"""
 
@@ -8,12 +8,72 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/cli.html.md"""
 __all__ = ['parser', 'main']
 
 # %% ../nbs/90_cli.ipynb #c2e28e6a
-import argparse, ast, contextlib, difflib, io, json, os, shlex, signal, sys, textwrap, warnings
+import argparse, ast, contextlib, difflib, io, os, shlex, signal, sys, textwrap, warnings
 from pathlib import Path
 
 # %% ../nbs/90_cli.ipynb #2aa3211e
-_about = "Every trick of 'Bag of Tricks for Image Classification with CNNs' for any fastai Learner, and an ablation that tells which ones pay on your pictures."
+_as_written = dict(formatter_class=argparse.RawDescriptionHelpFormatter)
 
+def _add_list(commands):
+    "Add `list` to `commands`"
+    commands.add_parser('list', help='list the tricks and recipes, with their source',
+        description='List the tricks and the recipes, with their source and what they do.')
+
+# %% ../nbs/90_cli.ipynb #129d9422
+def _add_show(commands):
+    "Add `show` to `commands`"
+    p = commands.add_parser('show', help='show the card of a trick or a recipe', **_as_written,
+        description='Show what there is to know about a trick (source, arguments, costs, when it hurts, measured effect) '
+                    'or a recipe (its tricks and their values).',
+        epilog='examples:\n  fastai-tricks show mixup\n  fastai-tricks show paper-refined')
+    p.add_argument('name', help='name of the trick or recipe, as in `fastai-tricks list`')
+
+# %% ../nbs/90_cli.ipynb #cfa0f9c2
+def _add_data(p):
+    "Add `--data` to the command `p`"
+    p.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, "
+                   "or a name in fastai's URLs (default: %(default)s)")
+
+# %% ../nbs/90_cli.ipynb #9ce97dc0
+_train_help = """Train a network by a recipe: `fastai-tricks list` names them, `fastai-tricks show RECIPE` shows one.
+
+Writes to the folder --out: model.pkl (for fastai's load_learner), history.csv, recipe.toml, run.json (what was run,
+with versions), and checkpoints. Stop it when you like: the same command, or `fastai-tricks resume OUT`, goes on where it
+stopped, and ends with the weights that the unbroken run would have had.
+
+examples:
+  fastai-tricks train                                         the recipe for small data, on the images that come with the package
+  fastai-tricks train --data photos --size 96 --epochs 20     a folder with a subfolder for each class
+  fastai-tricks train --recipe paper-refined --arch resnet50d --data IMAGENETTE --size 224 --bs 128 --epochs 40
+  fastai-tricks train --recipe mine.toml                      a recipe of your own
+  torchrun --nproc_per_node 2 --no-python fastai-tricks train --data photos --bs 32
+                                                              two processes with 32 images each, on two GPUs or on the CPU
+"""
+
+# %% ../nbs/90_cli.ipynb #74c9b5e0
+def _add_train(commands):
+    "Add `train` to `commands`"
+    p = commands.add_parser('train', help='train a network by a recipe', description=_train_help, **_as_written)
+    add = p.add_argument
+    add('--recipe', default='small-data', help='name of a recipe, or a TOML file with one (default: %(default)s)')
+    _add_data(p)
+    add('--arch', help="network: a builder of ours (resnet18d, ...) or a timm name (default: the recipe's)")
+    add('--epochs', type=int, help="epochs (default: the recipe's)")
+    add('--size', type=int, help="height and width of the images of a folder, in pixels (default: the recipe's)")
+    add('--bs', type=int, help='images in a batch of one process; the rate follows (default: 64)')
+    add('--seed', type=int, default=42, help='seed of weights, order and augmentation (default: %(default)s)')
+    add('--every', default='epoch', help="when to write a checkpoint: 'epoch', a number of batches, or a time as '10min' (default: %(default)s)")
+    add('--out', default='training', help='folder for what is written (default: %(default)s)')
+
+# %% ../nbs/90_cli.ipynb #c863c141
+def _add_resume(commands):
+    "Add `resume` to `commands`"
+    p = commands.add_parser('resume', help='go on with a training that stopped', **_as_written,
+        description='Go on with a training that `fastai-tricks train` began and that was stopped or killed.',
+        epilog='example:\n  fastai-tricks resume training')
+    p.add_argument('out', help='folder that `fastai-tricks train --out` wrote')
+
+# %% ../nbs/90_cli.ipynb #c90a79d3
 _ablate_help = """Train plain fastai and a bag of tricks, each with several seeds: what is the bag worth in the same time, in what
 share of the time does it get as far, and which tricks carry that? Or, with --tricks, a baseline and then your tricks,
 one by one.
@@ -23,7 +83,7 @@ command goes on with the runs that are missing.
 
 examples:
   fastai-tricks ablate                                        the images that come with the package
-  fastai-tricks ablate --data ~/pictures --size 96            a folder with a subfolder for each class
+  fastai-tricks ablate --data ~/photos --size 96              a folder with a subfolder for each class
   fastai-tricks ablate --mode bag --tricks nag mixup --further zero_gamma
   fastai-tricks ablate --data IMAGENETTE_160 --epochs 20      a dataset of fastai's, fetched on first use
   fastai-tricks ablate --tricks label_smoothing mixup --mode add_one --seeds 5
@@ -33,226 +93,240 @@ examples:
   fastai-tricks ablate --tricks 'mixup(alpha=0.4)' cutmix --mode add_one --halving
 """
 
-_train_help = """Train a network by a recipe: `fastai-tricks list` names them, `fastai-tricks show RECIPE` shows one.
+# %% ../nbs/90_cli.ipynb #0eeef1a7
+def _add_compared(add):
+    "Add the options of `ablate` that say what is compared"
+    add('--tricks', nargs='+', metavar='NAME',
+        help="tricks in the order to add them, with arguments if you like: 'mixup(alpha=0.4)'; or a recipe; or a ladder: 'first', "
+             "'quick' (nag, warmup_cosine, resnet_d, label_smoothing, mixup) or 'table4', the paper's Table 4 (default: first)")
+    add('--mode', choices=['bag','cumulative','leave_one_out','add_one','grid'],
+        help='the whole bag against plain fastai in the same time and in less, and what each trick adds; '
+             'each trick on top of those before; the full bag without each; each alone; '
+             'or one trick with several values (default: bag; with --tricks cumulative)')
+    add('--further', nargs='+', metavar='NAME', help='for --mode bag: tricks to try beyond the bag '
+        '(default: with the bag of the first command label_smoothing and zero_gamma)')
+    add('--short', type=float, default=.4,
+        help='for --mode bag: the share of the epochs after which the short bag ends (default: %(default)s)')
+    add('--grid', nargs='+', metavar='NAME=V,V', help='for --mode grid: values of an argument of the trick, as alpha=0.1,0.4')
+    add('--halving', action='store_true',
+        help='for the modes add_one and grid: stop the worse half after a quarter and after half of the epochs')
 
-Writes to the folder --out: model.pkl (for fastai's load_learner), history.csv, recipe.toml, run.json (what was run, with versions), and checkpoints.
-Stop it when you like: the same command, or `fastai-tricks resume OUT`, goes on where it stopped, and ends with the weights that the unbroken run would have had.
+# %% ../nbs/90_cli.ipynb #7186f4a1
+def _add_trained(add):
+    "Add the options of `ablate` that say how each run is trained"
+    add('--seeds', type=int, default=3, help='trainings of each arm (default: %(default)s)')
+    add('--epochs', type=int, help='epochs of each training, in mode bag of plain fastai (default: 24 in mode bag on the embedded images, '
+        'where 1,000 are trained on, else 3; in a folder 10 in mode bag, else 5)')
+    add('--lr', type=float, help="peak learning rate of plain fastai's Adam "
+        '(default: 0.01 in mode bag on the embedded images, the best of those tried; else 0.003)')
+    add('--size', type=int, help='height and width of the images of a folder, in pixels (default: 64)')
+    add('--bs', type=int, default=64, help='images in a batch (default: %(default)s)')
 
-examples:
-  fastai-tricks train                                         the recipe for small data, on the pictures that come with the package
-  fastai-tricks train --data pictures --size 96 --epochs 20   a folder with a subfolder for each class
-  fastai-tricks train --recipe paper-refined --arch resnet50d --data IMAGENETTE --size 224 --bs 128 --epochs 40
-  fastai-tricks train --recipe mine.toml                      a recipe of your own
-  torchrun --nproc_per_node 2 --no-python fastai-tricks train --data pictures --bs 32
-                                                              two processes with 32 pictures each, on two GPUs or on the CPU
-"""
+# %% ../nbs/90_cli.ipynb #2dcf61a2
+def _add_place(add):
+    "Add the options of `ablate` that say where the runs go"
+    add('--jobs', type=int, help='trainings at a time (default: one per core, on a GPU one)')
+    add('--retry', action='store_true', help='try runs again that failed before')
+    add('--engine', default='processes', choices=['processes','ray'],
+        help='where the runs go: processes here, or a Ray cluster (default: %(default)s)')
+    add('--out', default='ablation', help='folder for runs.csv, plot.png and report.html (default: %(default)s)')
+
+# %% ../nbs/90_cli.ipynb #c852a41c
+def _add_ablate(commands):
+    "Add `ablate` to `commands`"
+    p = commands.add_parser('ablate', help='find out which tricks help on your images', description=_ablate_help, **_as_written)
+    _add_data(p)
+    for add_some in (_add_compared, _add_trained, _add_place): add_some(p.add_argument)
+
+# %% ../nbs/90_cli.ipynb #79d6365e
+_about = ("Every trick of 'Bag of Tricks for Image Classification with CNNs' for any fastai Learner, "
+          "and an ablation that tells which ones pay on your images.")
 
 def parser()->argparse.ArgumentParser:
     "The arguments of `fastai-tricks`"
-    kw = dict(formatter_class=argparse.RawDescriptionHelpFormatter)
-    p = argparse.ArgumentParser('fastai-tricks', description=_about, epilog='fastai-tricks COMMAND --help explains a command, with examples.', **kw)
     from fastai_tricks import __version__
+    p = argparse.ArgumentParser('fastai-tricks', description=_about, **_as_written,
+                                epilog='fastai-tricks COMMAND --help explains a command, with examples.')
     p.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
-    sub = p.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    sub.add_parser('list', help='list the tricks and recipes, with their source', description='List the tricks and the recipes, with their source and what they do.')
-    s = sub.add_parser('show', help='show the card of a trick or a recipe', description='Show what there is to know about a trick (source, arguments, costs, when it hurts, measured effect) or a recipe (its tricks and their values).', epilog='examples:\n  fastai-tricks show mixup\n  fastai-tricks show paper-refined', **kw)
-    s.add_argument('name', help='name of the trick or recipe, as in `fastai-tricks list`')
-    t = sub.add_parser('train', help='train a network by a recipe', description=_train_help, **kw)
-    t.add_argument('--recipe', default='small-data', help='name of a recipe, or a TOML file with one (default: %(default)s)')
-    t.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, or a name in fastai's URLs (default: %(default)s)")
-    t.add_argument('--arch', default=None, help="network: a builder of ours (resnet18d, ...) or a timm name (default: the recipe's)")
-    t.add_argument('--epochs', type=int, default=None, help="epochs (default: the recipe's)")
-    t.add_argument('--size', type=int, default=None, help="height and width of the pictures of a folder, in pixels (default: the recipe's)")
-    t.add_argument('--bs', type=int, default=None, help='pictures in a batch of one process; the rate follows (default: 64)')
-    t.add_argument('--seed', type=int, default=42, help='seed of weights, order and augmentation (default: %(default)s)')
-    t.add_argument('--every', default='epoch', help="when to write a checkpoint: 'epoch', a number of batches, or a time as '10min' (default: %(default)s)")
-    t.add_argument('--out', default='training', help='folder for what is written (default: %(default)s)')
-    r = sub.add_parser('resume', help='go on with a training that stopped', description='Go on with a training that `fastai-tricks train` began and that was stopped or killed.', epilog='example:\n  fastai-tricks resume training', **kw)
-    r.add_argument('out', help='folder that `fastai-tricks train --out` wrote')
-    a = sub.add_parser('ablate', help='find out which tricks help on your pictures', description=_ablate_help, **kw)
-    a.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, or a name in fastai's URLs (default: %(default)s)")
-    a.add_argument('--tricks', nargs='+', default=None, metavar='NAME', help="tricks in the order to add them, with arguments if you like: 'mixup(alpha=0.4)'; or a recipe; or a ladder: 'first', 'quick' (nag, warmup_cosine, resnet_d, label_smoothing, mixup) or 'table4', the paper's Table 4 (default: first)")
-    a.add_argument('--mode', default=None, choices=['bag','cumulative','leave_one_out','add_one','grid'], help='the whole bag against plain fastai in the same time and in less, and what each trick adds; each trick on top of those before; the full bag without each; each alone; or one trick with several values (default: bag; with --tricks cumulative)')
-    a.add_argument('--further', nargs='+', default=None, metavar='NAME', help='for --mode bag: tricks to try beyond the bag (default: with the bag of the first command label_smoothing and zero_gamma)')
-    a.add_argument('--short', type=float, default=.4, help='for --mode bag: the share of the epochs after which the short bag ends (default: %(default)s)')
-    a.add_argument('--grid', nargs='+', default=None, metavar='NAME=V,V', help='for --mode grid: values of an argument of the trick, as alpha=0.1,0.4')
-    a.add_argument('--halving', action='store_true', help='for the modes add_one and grid: stop the worse half after a quarter and after half of the epochs')
-    a.add_argument('--seeds', type=int, default=3, help='trainings of each arm (default: %(default)s)')
-    a.add_argument('--epochs', type=int, default=None, help='epochs of each training, in mode bag of plain fastai (default: 24 in mode bag on the embedded images, where 1,000 are trained on, else 3; in a folder 10 in mode bag, else 5)')
-    a.add_argument('--lr', type=float, default=None, help="peak learning rate of plain fastai's Adam (default: 0.01 in mode bag on the embedded images, the best of those tried; else 0.003)")
-    a.add_argument('--size', type=int, default=None, help='height and width of the pictures of a folder, in pixels (default: 64)')
-    a.add_argument('--bs', type=int, default=64, help='pictures in a batch (default: %(default)s)')
-    a.add_argument('--jobs', type=int, default=None, help='trainings at a time (default: one per core, on a GPU one)')
-    a.add_argument('--retry', action='store_true', help='try runs again that failed before')
-    a.add_argument('--engine', default='processes', choices=['processes','ray'], help='where the runs go: processes here, or a Ray cluster (default: %(default)s)')
-    a.add_argument('--out', default='ablation', help='folder for runs.csv, plot.png and report.html (default: %(default)s)')
+    commands = p.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for add_command in (_add_list, _add_show, _add_train, _add_resume, _add_ablate): add_command(commands)
     return p
 
 # %% ../nbs/90_cli.ipynb #b8673468
 def _entry(name, *lines, width=80, indent=18):
     "`name`, and beside it each of `lines`, wrapped to `width` characters"
-    wrap = lambda o: textwrap.wrap(o, width-indent-1, break_long_words=False)
-    text = [l for o in lines if o for l in wrap(o)] or ['']
-    if len(name)>=indent: return '\n'.join([name, *(' '*indent+l for l in text)])
-    return '\n'.join([f'{name:{indent}}{text[0]}', *(' '*indent+l for l in text[1:])])
+    rows = [r for l in lines if l for r in textwrap.wrap(l, width-indent-1, break_long_words=False)] or ['']
+    if len(name)>=indent: rows = ['', *rows] # a long name has a row to itself
+    first,*rest = rows
+    return '\n'.join([f'{name:{indent}}{first}' if first else name, *(' '*indent+r for r in rest)])
 
-# %% ../nbs/90_cli.ipynb #b1dee829
+# %% ../nbs/90_cli.ipynb #f5bf8b81
 def _list(args):
+    "Print all tricks and recipes"
     from fastai_tricks.all import recipes, tricks
     print('TRICKS, each with its source\n')
     for t in tricks.values(): print(_entry(t.name, t.doc, t.where and f'({t.where})'))
     print('\nRECIPES\n')
-    for r in recipes().values(): print(_entry(r.name, r.doc, r.source and f'({r.source})', r.authors and f'its authors: {r.authors}'))
+    for r in recipes().values():
+        print(_entry(r.name, r.doc, r.source and f'({r.source})', r.authors and f'its authors: {r.authors}'))
     print('\n`fastai-tricks show NAME` shows one.')
 
-# %% ../nbs/90_cli.ipynb #f5bf8b81
+# %% ../nbs/90_cli.ipynb #102e0c62
 def _show(args):
+    "Print a trick's card, or a recipe"
     from fastai_tricks.all import recipe, recipes, tricks
-    if args.name not in tricks and (args.name in recipes() or args.name.endswith('.toml')): return print(recipe(args.name))
-    if args.name not in tricks and len(difflib.get_close_matches(args.name, recipes(), 1, .75)): recipe(args.name) # which says what is near
+    if args.name not in tricks:
+        is_recipe = args.name in recipes() or args.name.endswith('.toml')
+        like_one = difflib.get_close_matches(args.name, recipes(), 1, .75) # `recipe` tells what is near
+        if is_recipe or like_one: return print(recipe(args.name))
     t = tricks[args.name]
     print(textwrap.fill(f'{t!r}: {t.doc}', 80) + '\n')
     for k,v in t.card(): print(_entry(k, v, indent=11))
+
+# %% ../nbs/90_cli.ipynb #81a98830
+def _check(args, *names):
+    "Refuse options that are below 1"
+    for o in names:
+        if getattr(args, o) is not None and getattr(args, o)<1: raise ValueError(f"--{o} is at least 1, got {getattr(args, o)}.")
+
+# %% ../nbs/90_cli.ipynb #d7691080
+def _trained(args, train, folder, **kwargs):
+    "Call `train` on `folder`; the exit code"
+    from fastai_tricks.training import OtherTraining, StoppedTraining
+    try: train(folder, progress=sys.stdout.isatty(), **kwargs)
+    except OtherTraining as e:
+        told = '; '.join(f'--{k} {was}, now {now}' for k,(was,now) in e.differences.items())
+        raise ValueError(f"{e.folder} holds another training ({told}). Give another --out, or `fastai-tricks resume {folder}`.") from e
+    except StoppedTraining as e:
+        print(f"\nStopped after epoch {e.n_epoch}. The same command, or `fastai-tricks resume {folder}`, goes on from there.")
+        return 130
+    return 0
+
+# %% ../nbs/90_cli.ipynb #ef41210e
+def _train(args):
+    "Train by a recipe"
+    from fastai_tricks.all import train_in
+    _check(args, 'epochs', 'size', 'bs')
+    return _trained(args, train_in, args.out, by=args.recipe, data=args.data, arch=args.arch, n_epoch=args.epochs,
+                    size=args.size, bs=args.bs, seed=args.seed, every=args.every)
+
+# %% ../nbs/90_cli.ipynb #27a4c390
+def _resume(args):
+    "Go on with a training"
+    from fastai_tricks.all import resume_in
+    from fastai_tricks.training import read_record
+    file = Path(args.out).expanduser()/'run.json'
+    if read_record(args.out) is None:
+        raise ValueError(f"{args.out} holds no training: there is no {file}. Begin one by `fastai-tricks train --out {args.out}`.")
+    return _trained(args, resume_in, args.out)
+
+# %% ../nbs/90_cli.ipynb #678d4ea0
+def _grid(given):
+    "`['alpha=.1,.4']` as `{'alpha': [.1,.4]}`"
+    res = {}
+    for o in given or ():
+        name,equals,values = o.partition('=')
+        if not equals or not values: raise ValueError(f"--grid takes NAME=VALUE,VALUE, as alpha=0.1,0.4; got {o!r}.")
+        try: res[name] = [ast.literal_eval(v) for v in values.split(',')]
+        except (SyntaxError, ValueError): res[name] = values.split(',') # words
+    return res or None
+
+# %% ../nbs/90_cli.ipynb #400abbaf
+def _fill(args):
+    "Put values where `--tricks`, `--mode`, `--further`, `--epochs` and `--lr` were not given"
+    embedded,first = args.data=='embedded',args.tricks is None
+    args.mode = args.mode or ('bag' if first else 'cumulative')
+    args.further = args.further or (['further'] if first and args.mode=='bag' else [])
+    args.tricks = args.tricks or ['first']
+    if   args.mode=='bag': usual_epochs,usual_lr = (24,1e-2) if embedded else (10,3e-3)
+    else:                  usual_epochs,usual_lr = 3 if embedded else 5, 3e-3
+    args.epochs = args.epochs or usual_epochs
+    if args.lr is None: args.lr = usual_lr
+
+# %% ../nbs/90_cli.ipynb #85ff79f0
+def _check_ablate(args):
+    "Refuse what cannot be run, before any data are read"
+    from fastai_tricks.all import arms, check_writable
+    arms(args.tricks, args.mode, args.grid, args.further, args.short) # tells a misspelt name
+    if args.seeds<1: raise ValueError(f"--seeds is at least 1, got {args.seeds}. A verdict needs at least 2, three are better.")
+    if args.lr<=0: raise ValueError(f"--lr is above 0, got {args.lr}.")
+    _check(args, 'epochs', 'size', 'bs', 'jobs')
+    check_writable(args.out)
+
+# %% ../nbs/90_cli.ipynb #6a9daded
+def _run_ablation(args):
+    "The ablation that `args` ask for"
+    from fastai_tricks.all import ablate, base_spec
+    from fastai_tricks.training import sized_dls
+    few = dict(n_train=1000) if args.data=='embedded' and args.mode=='bag' else {}
+    dls = sized_dls(args.data, args.size, bs=args.bs, **few)
+    res = ablate(dls, args.tricks, base=base_spec(dls).copy(lr=args.lr), mode=args.mode, grid=args.grid, n_epoch=args.epochs,
+                 seeds=args.seeds, out=args.out, jobs=args.jobs, halving=args.halving, retry=args.retry, engine=args.engine,
+                 further=args.further, short=args.short)
+    if not res.runs.status.eq('ok').any():
+        reason = res.runs.reason.iloc[0] if len(res.runs) else 'none was finished'
+        raise RuntimeError(f"no run ended well: {reason}. The rows are in {Path(args.out).expanduser()/'runs.csv'}.")
+    return res
+
+# %% ../nbs/90_cli.ipynb #47d312fe
+def _write_ablation(res, args):
+    "Write plot and report, and print what the ablation `res` answers"
+    out = Path(args.out).expanduser()
+    name = 'the embedded Fashion-MNIST sample' if args.data=='embedded' else str(args.data)
+    res.plot().figure.savefig(out/'plot.png', dpi=130, bbox_inches='tight')
+    res.report(out/'report.html', data=name, repeat=shlex.join(['fastai-tricks', *args.argv]))
+    answers = '\n'.join(o.replace('`','') for o in res.answers())
+    print(f"\n{res!r}\n\n{answers}\n\nWritten: {out}/report.html, {out}/plot.png, {out}/runs.csv")
+    if res.headline(): print(f'\n{res.headline()}')
+
+# %% ../nbs/90_cli.ipynb #f16b43e6
+def _ablate(args):
+    "Find out which tricks help"
+    import matplotlib
+    matplotlib.use('Agg')
+    args.grid = _grid(args.grid)
+    _fill(args)
+    _check_ablate(args)
+    res = _run_ablation(args)
+    _write_ablation(res, args)
+    return 130 if res.stopped else 0
+
+# %% ../nbs/90_cli.ipynb #9e785ec4
+def _under_launcher():
+    "Did torchrun, or another launcher, start this process?"
+    return 'RANK' in os.environ
 
 # %% ../nbs/90_cli.ipynb #1e42886a
 def _rank(): return int(os.environ.get('RANK', 0))
 
 # %% ../nbs/90_cli.ipynb #88cd96b0
-def _check(args, *names):
-    for o in names:
-        if getattr(args, o) is not None and getattr(args, o)<1: raise ValueError(f"--{o} is at least 1, got {getattr(args, o)}.")
+def _speaks():
+    "Does this process print the error?"
+    if not _under_launcher(): return True
+    try:
+        from torch.distributed.distributed_c10d import _get_default_store
+        return _get_default_store().add('fastai_tricks error', 1)==1
+    except Exception: return not _rank() # they have not met
 
 # %% ../nbs/90_cli.ipynb #9595e5cc
-def _dls(args, bs, size, seed=None, few=False):
-    "The data that `args` names; of the embedded images a thousand to train on if `few`"
-    from fastai_tricks.all import named_dls
-    if args.data!='embedded': return named_dls(args.data, bs=bs, size=args.size or size, seed=seed)
-    if args.size is not None: raise ValueError("--size is for folders: the embedded pictures are 28 pixels wide.")
-    return named_dls('embedded', bs=bs, seed=seed, **(dict(n_train=1000) if few else {}))
+def _on_sigterm(sig, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN) # once is enough
+    from fastai_tricks.train.processes import LostProcess
+    raise LostProcess('Another process of this training has ended, or the job was cancelled: the launcher stops them all.')
 
 # %% ../nbs/90_cli.ipynb #6316d848
-def _grid(given):
-    "`['alpha=.1,.4']` as `{'alpha': [.1,.4]}`"
-    res = {}
-    for o in given or ():
-        nm,eq,vs = o.partition('=')
-        try: res[nm] = [ast.literal_eval(v) for v in vs.split(',')]
-        except (SyntaxError, ValueError): res[nm] = vs.split(',') # words
-        if not eq or not vs: raise ValueError(f"--grid takes NAME=VALUE,VALUE, as alpha=0.1,0.4; got {o!r}.")
-    return res or None
+def _answer(args):
+    "Do what the command asks; the exit code"
+    if _under_launcher() and args.command=='ablate':
+        raise ValueError("`ablate` starts processes of its own, see --jobs. Run it without torchrun.")
+    command = dict(list=_list, show=_show, train=_train, resume=_resume, ablate=_ablate)[args.command]
+    only_first = contextlib.redirect_stdout(io.StringIO()) if _rank() else contextlib.nullcontext()
+    with only_first: # process 0 speaks for all
+        code = command(args) or 0
+        sys.stdout.flush()
+    return code
 
 # %% ../nbs/90_cli.ipynb #1b6f9318
-def _plan(args):
-    "What `--tricks`, `--mode`, `--further`, `--epochs` and `--lr` mean where they were not given"
-    embedded = args.data=='embedded'
-    mode = args.mode or ('cumulative' if args.tricks else 'bag')
-    further = args.further or (['further'] if mode=='bag' and not args.tricks else [])
-    first = dict(n_epoch=24, lr=1e-2) if embedded else dict(n_epoch=10, lr=3e-3)
-    usual = first if mode=='bag' else dict(n_epoch=3 if embedded else 5, lr=3e-3)
-    return args.tricks or ['first'],mode,further,args.epochs or usual['n_epoch'],usual['lr'] if args.lr is None else args.lr
-
-# %% ../nbs/90_cli.ipynb #cc8c91ac
-def _ablate(args):
-    import matplotlib
-    matplotlib.use('Agg')
-    from fastai_tricks.all import ablate, arms, base_spec, check_writable
-    grid = _grid(args.grid)
-    names,mode,further,n_epoch,lr = _plan(args)
-    arms(names, mode, grid, further, args.short) # a misspelt name is told before any data are read
-    if args.seeds<1: raise ValueError(f"--seeds is at least 1, got {args.seeds}. A verdict needs at least 2, three are better.")
-    if lr<=0: raise ValueError(f"--lr is above 0, got {lr}.")
-    _check(args, 'epochs', 'size', 'bs', 'jobs')
-    check_writable(args.out)
-    embedded = args.data=='embedded'
-    dls = _dls(args, args.bs, 64, few=mode=='bag')
-    res = ablate(dls, names, base=base_spec(dls).copy(lr=lr), mode=mode, grid=grid, n_epoch=n_epoch, seeds=args.seeds, out=args.out, jobs=args.jobs,
-                 halving=args.halving, retry=args.retry, engine=args.engine, further=further, short=args.short)
-    out = Path(args.out).expanduser()
-    name = 'the embedded Fashion-MNIST sample' if embedded else str(args.data)
-    if not res.runs.status.eq('ok').any(): raise RuntimeError(f"no run ended well: {res.runs.reason.iloc[0] if len(res.runs) else 'none was finished'}. The rows are in {out/'runs.csv'}.")
-    res.plot().figure.savefig(out/'plot.png', dpi=130, bbox_inches='tight')
-    res.report(out/'report.html', data=name, repeat=shlex.join(['fastai-tricks', *args.argv]))
-    said = [o.replace('`','') for o in res.answers()]
-    print(f"\n{res!r}\n\n" + '\n'.join(said) + f"\n\nWritten: {out}/report.html, {out}/plot.png, {out}/runs.csv")
-    if res.headline(): print(f'\n{res.headline()}')
-    return 130 if res.stopped else 0
-
-# %% ../nbs/90_cli.ipynb #84b7fa0c
-_same_run = 'recipe data arch epochs size bs seed'.split()
-
-def _train(args):
-    from fastai.callback.progress import ProgressCallback
-    from fastai_tricks.all import Checkpoint, DataWait, LostProcess, check_writable, data_key, first_process_first, recipe, seed_everything
-    from fastai_tricks.evidence.rows import versions
-    from fastai_tricks.train.checkpoint import checkpoint_files
-    _check(args, 'epochs', 'size', 'bs')
-    r,out = recipe(args.recipe),Path(args.out).expanduser().resolve()
-    if not _rank(): check_writable(out)
-    keep = Checkpoint(out/'checkpoints', every=args.every)
-    now = {o:getattr(args, o) for o in _same_run}
-    lead,world = not _rank(),int(os.environ.get('WORLD_SIZE', 1))
-    now['data'] = args.data if args.data=='embedded' or not Path(args.data).expanduser().exists() else str(Path(args.data).expanduser().resolve())
-    was = json.loads((out/'run.json').read_text())['args'] if (out/'run.json').exists() else now
-    odd = [f'--{o} {was[o]}, now {now[o]}' for o in _same_run if was[o]!=now[o]]
-    if was.get('processes', 1)!=world and (out/'run.json').exists(): raise ValueError(f"{out} holds a training that was begun with {was.get('processes', 1)} processes, and here are {world}. Start as many, or give another --out.")
-    if odd: raise ValueError(f"{out} holds another training ({'; '.join(odd)}). Give another --out, or `fastai-tricks resume {args.out}`.")
-    begun = bool(checkpoint_files(keep.path))
-    seed_everything(args.seed)
-    with first_process_first(): dls = _dls(args, args.bs or 64, r.size or 64, args.seed)
-    spec = r.spec(dls, args.arch, args.epochs, args.seed, verbose=True)
-    if lead: print(_announcement(spec, dls, world, begun), flush=True)
-    learn = spec.learner().add_cbs([keep, DataWait()])
-    if not sys.stdout.isatty(): # a bar in a file is noise
-        learn.remove_cb(ProgressCallback)
-        learn.logger = lambda o: print('  '.join(f'{v:.4f}' if isinstance(v, float) else f'{v}' for v in o), flush=True)
-    if lead:
-        out.mkdir(parents=True, exist_ok=True)
-        r.to_toml(out/'recipe.toml')
-        rows = dict((k,v) for k,v in spec._rows() if k!='dls')
-        (out/'run.json').write_text(json.dumps(dict(args={**now, 'every':args.every, 'processes':world}, lr=str(learn.lr), batch=dls.bs*world, pictures=[len(dls.train_ds), len(dls.valid_ds)], data_key=data_key(dls), key=spec.key(), device=str(dls.device), spec=rows, versions=versions), indent=1))
-    try:
-        with learn.processes():
-            if begun: learn.resume(keep.path)
-            else: spec.train(learn)
-    except LostProcess as e:
-        kept = checkpoint_files(keep.path)
-        raise LostProcess(f"{e} " + (f"Start the same command again: it goes on from {kept[0]}." if kept else 'There is no checkpoint yet; start the same command again.')) from e
-    except KeyboardInterrupt:
-        done = len(vars(learn.recorder).get('values') or ())
-        print(f"\nStopped after epoch {done}. The same command, or `fastai-tricks resume {args.out}`, goes on from there.")
-        return 130
-    if not lead: return
-    learn.remove_cb(keep)
-    vals = vars(learn.recorder).get('values') # None: it had ended before
-    if vals:
-        import pandas as pd
-        names = [o for o in learn.recorder.metric_names if o not in ('epoch','time')]
-        df = pd.DataFrame([list(o)[:len(names)] for o in vals], columns=names)
-        df.insert(0, 'epoch', range(len(df)))
-        df.to_csv(out/'history.csv', index=False)
-        print('\n' + df.tail(1).to_string(index=False))
-    if vals or not (out/'model.pkl').exists():
-        learn.export(out/'model.pkl')
-        print(f'\nWritten: {args.out}/model.pkl, {args.out}/history.csv, {args.out}/run.json')
-
-# %% ../nbs/90_cli.ipynb #ee47cbc9
-def _announcement(spec, dls, world, begun):
-    "What will be trained on what, and how long that takes"
-    from fastai_tricks.all import data_summary, describe, in_words, seconds_per_epoch
-    lines = [data_summary(dls), f"Network: {describe(spec.arch)}, {describe(spec.opt_func)}, `{spec.fit}`, {spec.n_epoch} epochs, on {dls.device}."]
-    if world==1 and not begun:
-        secs = spec.n_epoch*seconds_per_epoch(spec, rounds=1, steps=3)[0]
-        if secs==secs: lines.append(f'This takes about {in_words(1.1*secs)}, and the time to look at the validation set after each epoch.')
-    return '\n'.join(lines)
-
-# %% ../nbs/90_cli.ipynb #a252f0e4
-def _resume(args):
-    f = Path(args.out).expanduser()/'run.json'
-    if not f.exists(): raise ValueError(f"{args.out} holds no training: there is no {f}. Begin one by `fastai-tricks train --out {args.out}`.")
-    vars(args).update(json.loads(f.read_text())['args'])
-    return _train(args)
-
-# %% ../nbs/90_cli.ipynb #397913b3
 def main(
     argv=None, # Arguments; None: those of the command line
 )->int: # Exit code
@@ -262,34 +336,14 @@ def main(
     args.argv = argv
     os.environ.setdefault('PYTHONWARNINGS', 'ignore') # the processes that train inherit it
     warnings.simplefilter('ignore')
-    if 'RANK' in os.environ: signal.signal(signal.SIGTERM, _ended)
-    try:
-        if 'RANK' in os.environ and args.command=='ablate': raise ValueError("`ablate` starts processes of its own, see --jobs. Run it without torchrun.")
-        with contextlib.redirect_stdout(io.StringIO()) if _rank() else contextlib.nullcontext(): # process 0 speaks for all
-            code = {'list':_list, 'show':_show, 'train':_train, 'resume':_resume, 'ablate':_ablate}[args.command](args) or 0
-            sys.stdout.flush()
-            return code
+    if _under_launcher(): signal.signal(signal.SIGTERM, _on_sigterm)
+    try: return _answer(args)
     except BrokenPipeError: # `fastai-tricks list | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # what is left in the buffer
         return 0
-    except KeyboardInterrupt: code,msg = 130,'stopped before anything was done'
-    except ValueError as e: code,msg = 2,e
-    except (RuntimeError, OSError) as e: code,msg = 1,e
-    if 'RANK' in os.environ: signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if _speaks(): print(f"fastai-tricks: {' '.join(str(msg).split())}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt: code,message = 130,'stopped before anything was done'
+    except ValueError as e: code,message = 2,e
+    except (RuntimeError, OSError) as e: code,message = 1,e
+    if _under_launcher(): signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if _speaks(): print(f"fastai-tricks: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
     return code
-
-# %% ../nbs/90_cli.ipynb #778d785b
-def _ended(sig, frame):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN) # once is enough
-    from fastai_tricks.train.processes import LostProcess
-    raise LostProcess('Another process of this training has ended, or the job was cancelled: the launcher stops them all.')
-
-# %% ../nbs/90_cli.ipynb #261c745f
-def _speaks():
-    "Does this process print the error? Where several have one, the first that comes to it"
-    if 'RANK' not in os.environ: return True
-    try: # before they have met, wrong use is the same in all of them
-        from torch.distributed.distributed_c10d import _get_default_store
-        return _get_default_store().add('fastai_tricks error', 1)==1
-    except Exception: return not _rank()

@@ -13,12 +13,15 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from fastai.vision.all import *
 from .base.tables import md_table, txt_table
+from .base.warn import NoEffectWarning
 from .base.identity import describe
 from .base.reload import has_role
-from .base.run import NoEffectWarning, Spec
-from .base.trick import trick
+from .base.run import Spec
+from .base.register import trick
 from .base.bag import Bag, Diff
-from .data.samples import DataWait, assets, data_key
+from .data.samples import assets
+from .data.key import data_key
+from .data.wait import DataWait
 from .train.scale import scale_lr
 from .train.precision import best_precision
 from .train.speed import with_batches

@@ -9,6 +9,7 @@ from fastai.metrics import F1Score
 import fastai.callback.schedule
 from fastai_tricks.all import *
 from fastai_tricks.base.trial import CheckNet, check_dls
+from fastai_tricks.target.target import batch_target
 warnings.simplefilter('ignore')
 
 rank,running = rank_distrib(),max(1, num_distrib())
@@ -81,7 +82,7 @@ def loaders(num_workers, bs):
 class Lam(Callback):
     order = 4.5
     def before_batch(self):
-        if self.training: self.learn.lams.append(float(self.learn.mix_up._part['targets'][0][0]))
+        if self.training: self.learn.lams.append(float(batch_target(self.learn).labels[0][0]))
 
 class Stop(Callback):
     "Raise `exc` in batch `n` of training, in the processes `ranks`"
@@ -113,7 +114,7 @@ def several(world, out):
     res['files'] = sorted(str(o.relative_to(mine)) for o in mine.rglob('*') if o.is_file())
     res['left'] = dict(cbs=[type(o).__name__ for o in learn.cbs], run=[o.run for o in learn.cbs], keys=sorted(learn.__dict__), loaders=[type(o).__name__ for o in learn.dls.loaders])
     res['saved'] = weights(learn).tolist()
-    if rank==0: res['export'] = [o for o in (b'Ranks',b'_Ranked',b'distributed') if o in (mine/'all.pkl').read_bytes()]
+    if rank==0: res['export'] = [o for o in (b'Ranks',b'RankedLoader',b'distributed') if o in (mine/'all.pkl').read_bytes()]
 
     # exceptions leave nothing behind
     for exc,at in ((KeyboardInterrupt('stop'), 'after_batch'), (ValueError('bad batch'), 'after_pred'), (RuntimeError('CUDA out of memory'), 'after_loss'), (KeyboardInterrupt('stop'), 'before_step')):

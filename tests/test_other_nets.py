@@ -8,7 +8,8 @@ from fastai.vision.all import Callback, CrossEntropyLossFlat, noop
 from fastai_tricks.base.trial import check_dls
 from fastai_tricks.base.run import Spec
 from fastai_tricks.base.bag import bag
-import fastai_tricks.schedule, fastai_tricks.optim, fastai_tricks.surgery # they register their tricks
+from fastai_tricks.target.target import batch_target
+import fastai_tricks.all # registers the tricks
 
 tv = torchvision.models
 
@@ -21,19 +22,14 @@ class Aux(Callback):
         if not isinstance(self.pred, torch.Tensor): self.learn.pred,self._aux = self.pred
     def after_loss(self):
         if not self.training: return
-        main,grad,loss = self.pred,self.learn.loss_grad,self.learn.loss
-        self.learn.pred,self.learn.loss_grad = self._aux,self.loss_func(self._aux, *self.yb)
-        for o in self.learn.cbs.sorted('order'):
-            if getattr(o, '_part', None) is not None: o.after_loss() # the first computes the loss of `pred` under all of them
-        self.learn.pred,self.learn.loss_grad = main,grad + .4*self.learn.loss_grad
+        aux_loss = batch_target(self.learn).loss(self.loss_func, self._aux)
+        self.learn.loss_grad = self.learn.loss_grad + .4*aux_loss
         self.learn.loss = self.learn.loss_grad.clone()
 
 def tricks(level):
     "The efficient-training tricks; with 'refined' the training refinements as well"
     names = ['warmup_cosine','nag','no_bias_decay']
-    if level=='refined':
-        for o in ('targets','mixup'): pytest.importorskip(f'fastai_tricks.{o}')
-        names += ['label_smoothing','mixup']
+    if level=='refined': names += ['label_smoothing','mixup']
     return bag(*names)
 
 both = pytest.mark.parametrize('level', ['efficient','refined'])

@@ -5,7 +5,7 @@ from fastai.learner import Learner
 from fastai.callback.fp16 import MixedPrecision
 from fastai_tricks.all import bag, tricks
 from fastai_tricks.base.trial import CheckNet, check_spec, silent_learner
-from fastai_tricks.base.check import Strike
+from fastai_tricks.base.trial import Strike
 from fastai_tricks.base.amp import AMP
 
 needs = dict(distill=lambda: tricks.distill(CheckNet(4), T=4.))

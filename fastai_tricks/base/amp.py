@@ -11,12 +11,14 @@ __all__ = ['AMP']
 from fastai.basics import *
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 
-# %% ../../nbs/06a_base.amp.ipynb #d93034bb
+# %% ../../nbs/06a_base.amp.ipynb #7df89093
 class AMP(MixedPrecision):
     "fastai's `MixedPrecision` on the device of the Learner: 'fp16' with loss scaling, or 'bf16'"
-    name = 'mixed_precision'
+    name,in_export = 'mixed_precision',False
+
     def before_fit(self):
-        kind = (getattr(self.dls, 'device', None) or torch.device('cpu')).type
+        device = (getattr(self.dls, 'device', None) or torch.device('cpu')).type
         dtype = torch.bfloat16 if self.amp_mode==AMPMode.BF16 else torch.float16
         self.kwargs['enabled'] = dtype==torch.float16 # bf16 has the range of fp32 and needs no scaling
-        self.autocast,self.learn.scaler,self.scales = torch.autocast(kind, dtype=dtype),torch.amp.GradScaler(kind, **self.kwargs),L()
+        self.autocast = torch.autocast(device, dtype=dtype)
+        self.learn.scaler,self.scales = torch.amp.GradScaler(device, **self.kwargs),L()

@@ -11,29 +11,72 @@ __all__ = ['describe']
 import inspect, zlib
 from fastai.basics import *
 
-# %% ../../nbs/01_base.identity.ipynb #e4e73660
-def describe(
-    o, # Any value that a `Spec` may hold: function, partial, class, callback, tensor, container, number
-)->str: # The same text for values that mean the same, in every process
-    "Say what `o` is, without memory addresses"
-    if isinstance(o, partial):
-        args = [describe(a) for a in o.args] + [f'{k}={describe(v)}' for k,v in o.keywords.items()]
-        return f"{describe(o.func)}({', '.join(args)})"
-    if isinstance(o, str): return o
-    if isinstance(o, torch.Tensor): return f'tensor{list(o.shape)}:{checksum(o.detach().cpu().numpy())}'
-    if isinstance(o, np.ndarray): return f'array{list(o.shape)}:{checksum(o)}'
-    if isinstance(o, DataLoaders): return f"DataLoaders({' + '.join(str(len(dl.dataset)) for dl in o.loaders)} items, bs {o.bs})"
-    if isinstance(o, nn.Module): return f"{type(o).__name__}({sum(p.numel() for p in o.parameters())} parameters:{checksum(*(p.detach().cpu().numpy() for p in o.parameters()))})"
-    if isinstance(o, Learner): return f'Learner({describe(o.model)})'
-    if isinstance(o, dict): return '{' + ', '.join(f'{k}: {describe(v)}' for k,v in o.items()) + '}'
-    if isinstance(o, (list,tuple,L)): return '[' + ', '.join(map(describe, o)) + ']'
-    if inspect.isroutine(o) or isinstance(o, type): return getattr(o, '__qualname__', getattr(o, '__name__', str(o)))
-    r = repr(o)
-    return type(o).__qualname__ if ' at 0x' in r else r
-
-# %% ../../nbs/01_base.identity.ipynb #fb096334
-def checksum(*arrays):
+# %% ../../nbs/01_base.identity.ipynb #0b86ddad
+def checksum(
+    *arrays, # NumPy arrays
+)->str: # 8 hex digits
     "Short checksum of `arrays`"
     c = 0
     for a in arrays: c = zlib.crc32(np.ascontiguousarray(a).tobytes(), c)
     return f'{c:08x}'
+
+# %% ../../nbs/01_base.identity.ipynb #c6836b10
+def _describe_partial(o):
+    args = [describe(a) for a in o.args] + [f'{k}={describe(v)}' for k,v in o.keywords.items()]
+    return f"{describe(o.func)}({', '.join(args)})"
+
+# %% ../../nbs/01_base.identity.ipynb #b2cc49b8
+def _describe_tensor(o): return f'tensor{list(o.shape)}:{checksum(o.detach().cpu().numpy())}'
+
+# %% ../../nbs/01_base.identity.ipynb #c340368e
+def _describe_model(o):
+    arrays = [p.detach().cpu().numpy() for p in o.parameters()]
+    return f'{type(o).__name__}({sum(a.size for a in arrays)} parameters:{checksum(*arrays)})'
+
+# %% ../../nbs/01_base.identity.ipynb #fa42f343
+def _describe_loaders(o):
+    sizes = ' + '.join(str(len(dl.dataset)) for dl in o.loaders)
+    return f'DataLoaders({sizes} items, bs {o.bs})'
+
+# %% ../../nbs/01_base.identity.ipynb #f90b7f5a
+_kinds = {
+    partial:         _describe_partial,
+    str:             str,
+    torch.Tensor:    _describe_tensor,
+    np.ndarray:      lambda o: f'array{list(o.shape)}:{checksum(o)}',
+    DataLoaders:     _describe_loaders,
+    nn.Module:       _describe_model,
+    Learner:         lambda o: f'Learner({describe(o.model)})',
+    dict:            lambda o: '{' + ', '.join(f'{k}: {describe(v)}' for k,v in o.items()) + '}',
+    (list,tuple,L):  lambda o: '[' + ', '.join(map(describe, o)) + ']',
+}
+
+# %% ../../nbs/01_base.identity.ipynb #6fdf0501
+def describe(
+    o, # Any value that a `Spec` may hold: function, partial, class, callback, tensor, container, number
+)->str: # The same text for values that mean the same, in every process
+    "Say what `o` is, without memory addresses"
+    for kind,how in _kinds.items():
+        if isinstance(o, kind): return how(o)
+    if inspect.isroutine(o) or isinstance(o, type):
+        return getattr(o, '__qualname__', getattr(o, '__name__', str(o)))
+    text = repr(o)
+    return type(o).__qualname__ if ' at 0x' in text else text
+
+# %% ../../nbs/01_base.identity.ipynb #9e9fc547
+def given_arguments(
+    o:partial, # A class with arguments
+)->dict: # Name to value
+    "The keyword arguments of `o` that differ from the defaults of its class"
+    params = inspect.signature(o.func).parameters
+    def usual(k): return params[k].default if k in params else inspect.Parameter.empty
+    return {k:v for k,v in o.keywords.items() if describe(v)!=describe(usual(k))}
+
+# %% ../../nbs/01_base.identity.ipynb #26d13443
+def in_short(
+    o, # As for `describe`
+)->str:
+    "`describe` for people: what a class would take by default is left out"
+    if isinstance(o, (list,tuple,L)): return '[' + ', '.join(map(in_short, o)) + ']'
+    if isinstance(o, partial) and isinstance(o.func, type): o = partial(o.func, *o.args, **given_arguments(o))
+    return describe(o)

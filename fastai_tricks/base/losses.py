@@ -77,11 +77,13 @@ def loss_kind(
 # %% ../../nbs/09c_base.losses.ipynb #b8f79594
 class LossInfo:
     "What there is to know about a loss function: its kind, its options, where its classes are"
-    def __init__(self, f):
+    def __init__(self,
+        f, # A loss function, wrapped or not
+    ):
         loss,kw,self.axis = loss_inside(f)
         def option(name, default): return kw.get(name, getattr(loss, name, default))
         self.f,self.kind = f,loss_kind(f)
-        self.counts_labels = isinstance(loss, nn.CrossEntropyLoss) or loss is F.cross_entropy # divides by labels, not by items
+        self.by_label = isinstance(loss, nn.CrossEntropyLoss) or loss is F.cross_entropy # divides by labels, not by items
         self.reduction = option('reduction', 'mean')
         self.weight = option('weight', None)
         self.ignore = option('ignore_index', -100)
@@ -92,7 +94,10 @@ class LossInfo:
 
 # %% ../../nbs/09c_base.losses.ipynb #63e0ab9d
 @patch
-def rows(self:LossInfo, pred, y):
+def rows(self:LossInfo,
+    pred, # Scores of the batch
+    y, # Labels, or dense targets
+)->tuple:
     "`pred` as (rows, classes) and `y` as (rows), or dense, with the items of the batch in order"
     axis = ifnone(self.axis, 1 if pred.ndim>1 else 0)
     scores = pred.movedim(axis, -1)
@@ -108,11 +113,12 @@ def divisor(self:LossInfo,
 ): # A float, or a tensor on the device of `y`
     "What the loss divides the sum of `n` losses of labels `y` by"
     if self.reduction=='sum': return 1.
-    if not self.counts_labels or not isinstance(y, Tensor) or y.is_floating_point(): return float(n)
+    if not self.by_label or not isinstance(y, Tensor) or y.is_floating_point(): return float(n)
     y = y.as_subclass(Tensor).long()
     counts = (y!=self.ignore).float()
-    if self.weight is not None: counts = counts*self.weight.to(y.device)[y.clamp(0, len(self.weight)-1)] # 255 has no weight
-    return counts.sum()
+    if self.weight is None: return counts.sum()
+    known = y.clamp(0, len(self.weight)-1) # 255, which many ignore, has no weight
+    return (counts*self.weight.to(y.device)[known]).sum()
 
 # %% ../../nbs/09c_base.losses.ipynb #071fa48b
 def unreduced(

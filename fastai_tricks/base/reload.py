@@ -7,9 +7,9 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.reload.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/02_base.reload.ipynb #2073a3e7
+# %% ../../nbs/02_base.reload.ipynb #6bc97923
 import inspect, os
-from fastai.basics import *
+from functools import partial
 
 # %% ../../nbs/02_base.reload.ipynb #1506b5f0
 def has_role(
@@ -20,26 +20,34 @@ def has_role(
     c = o if isinstance(o, type) else type(o)
     return any(vars(b).get('role')==role for b in c.__mro__)
 
-# %% ../../nbs/02_base.reload.ipynb #8ead2c2f
-def plain_function(f): return plain_function(f.func) if isinstance(f, partial) else f
+# %% ../../nbs/02_base.reload.ipynb #9b5ab353
+def plain_function(f):
+    "The function below any `partial`; of a class, its constructor"
+    if isinstance(f, partial): return plain_function(f.func)
+    return f.__init__ if isinstance(f, type) else f
 
-# %% ../../nbs/02_base.reload.ipynb #678c8f62
-def same_place(f, g):
+# %% ../../nbs/02_base.reload.ipynb #6eab8a08
+def _file(f):
+    "The file that holds `f`, None if it was typed into a notebook or a prompt"
+    name = plain_function(f).__code__.co_filename
+    return name if os.path.isfile(name) else None
+
+# %% ../../nbs/02_base.reload.ipynb #258bf394
+def same_place(f, g)->bool:
     "Were both defined in one namespace, or in one file?"
-    f,g = plain_function(f),plain_function(g)
-    if f.__globals__ is g.__globals__: return True
-    return f.__code__.co_filename==g.__code__.co_filename and os.path.isfile(f.__code__.co_filename)
+    if plain_function(f).__globals__ is plain_function(g).__globals__: return True
+    return _file(f) is not None and _file(f)==_file(g)
 
-# %% ../../nbs/02_base.reload.ipynb #dc8690ed
-def same_text(f, g):
+# %% ../../nbs/02_base.reload.ipynb #4aa9ea23
+def _text(f): return inspect.getsource(f.func if isinstance(f, partial) else f)
+
+# %% ../../nbs/02_base.reload.ipynb #7a41369e
+def same_text(f, g)->bool:
     "Do both read the same?"
-    try: return inspect.getsource(plain_function(f))==inspect.getsource(plain_function(g))
-    except OSError: return False # typed where it was not kept
+    try: return _text(f)==_text(g)
+    except (OSError,TypeError): return False # typed where it was not kept
 
-# %% ../../nbs/02_base.reload.ipynb #02d1c598
-def _in_file(f): return os.path.isfile(plain_function(f).__code__.co_filename)
-
-# %% ../../nbs/02_base.reload.ipynb #0b17a0d1
-def outlives(f, g):
+# %% ../../nbs/02_base.reload.ipynb #57af2916
+def outlives(f, g)->bool:
     "Is `f` a module's, and `g` only a notebook's?"
-    return _in_file(f) and not _in_file(g)
+    return _file(f) is not None and _file(g) is None

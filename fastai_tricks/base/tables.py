@@ -7,15 +7,41 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.tables.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/00_base.tables.ipynb #ff224158
-def md_table(rows, head):
+# %% ../../nbs/00_base.tables.ipynb #00874430
+def md_table(
+    rows, # Lists of values, one for each row
+    head, # The headings
+)->str:
     "Markdown table of `rows` under `head`"
-    esc = lambda o: str(o).replace('|', '\\|').replace('\n', ' ')
-    return '\n'.join(['|' + '|'.join(map(esc, o)) + '|' for o in [head, ['---']*len(head), *rows]])
+    def escaped(o): return str(o).replace('|', '\\|').replace('\n', ' ')
+    lines = [head, ['---']*len(head), *rows]
+    return '\n'.join('|' + '|'.join(map(escaped, o)) + '|' for o in lines)
 
-# %% ../../nbs/00_base.tables.ipynb #737d83c7
-def txt_table(rows, head=None):
+# %% ../../nbs/00_base.tables.ipynb #999cd278
+def txt_table(
+    rows, # Lists of values, one for each row
+    head=None, # The headings; None: none are shown
+)->str:
     "Plain text table of `rows`, columns aligned"
-    rows = [[str(c) for c in r] for r in ([head]*bool(head) + list(rows))]
-    ws = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))] if rows else []
-    return '\n'.join('  '.join(c.ljust(w) for c,w in zip(r, ws)).rstrip() for r in rows)
+    lines = list(rows) if head is None else [head, *rows]
+    lines = [[str(c) for c in line] for line in lines]
+    if not lines: return ''
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return '\n'.join('  '.join(c.ljust(w) for c,w in zip(line, widths)).rstrip() for line in lines)
+
+# %% ../../nbs/00_base.tables.ipynb #f77a2c47
+class Rows(list):
+    "Rows that show themselves as a table under `head`"
+    def __init__(self,
+        rows=(), # Tuples of values, one for each row
+        head=None, # The headings; None: a table without
+        empty:str='', # What is shown where there is no row
+    ):
+        super().__init__(rows)
+        self.head,self.empty = head,empty
+
+    def __repr__(self): return txt_table(self, self.head) if self else self.empty
+
+    def _repr_markdown_(self):
+        if not self: return self.empty
+        return md_table(self, self.head or ['']*len(self[0]))

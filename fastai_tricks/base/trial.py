@@ -1,4 +1,4 @@
-"""A small network, a small problem and a plain run, for lessons, tests and laws.
+"""A small network, a small problem, and what lessons and tests do with them.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/base.trial.html.md"""
 
@@ -7,67 +7,170 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.trial.html.md"""
 # %% auto #0
 __all__ = ['check_dls', 'check_spec']
 
-# %% ../../nbs/04_base.trial.ipynb #bbe14b19
-import warnings
+# %% ../../nbs/04_base.trial.ipynb #6b69a4db
+import pickle, types, warnings
 from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
 from .run import Spec
 
-# %% ../../nbs/04_base.trial.ipynb #320796df
+# %% ../../nbs/04_base.trial.ipynb #1d4fb152
 def check_dls(
-    bs:int=8, # Pictures in a batch
-    n:int=30, # Number of pictures to train on
-    n_valid:int=20, # Number of pictures to validate with
+    bs:int=8, # Images in a batch
+    n:int=30, # Number of images to train on
+    n_valid:int=20, # Number of images to validate with
     size:int=12, # Height and width, in pixels
     c:int=4, # Number of classes, at least 2
     drop_last:bool=False, # Leave out an odd last batch, as fastai's training loaders do
 )->DataLoaders: # 3 x size x size, made of noise with a brighter patch that tells the class
-    "A small picture problem that can be learned"
+    "A small image problem that can be learned"
     g = torch.Generator().manual_seed(0)
     y = torch.arange(n+n_valid)%c
     x = torch.randn(n+n_valid, 3, size, size, generator=g)
     for i,o in enumerate(y): x[i, :, :, o*size//c:(o+1)*size//c] += 1.5
-    ds = Datasets(range_of(y), [lambda i: TensorImage(x[i]), lambda i: TensorCategory(y[i])], splits=(range(n), range(n,n+n_valid)))
+    tfms = [lambda i: TensorImage(x[i]), lambda i: TensorCategory(y[i])]
+    ds = Datasets(range_of(y), tfms, splits=(range(n), range(n, n+n_valid)))
     dls = ds.dataloaders(bs=bs, num_workers=0, drop_last=drop_last, shuffle=True)
     dls.c = c
     return dls
 
-# %% ../../nbs/04_base.trial.ipynb #4fa06ba1
+# %% ../../nbs/04_base.trial.ipynb #08f76d47
 class CheckNet(nn.Sequential):
     "Conv, norm, dropout, linear: small, with a norm layer and a source of chance"
     def __init__(self, n_out, c_in=3):
-        super().__init__(nn.Sequential(nn.Conv2d(c_in, 8, 3, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(.1)),
-                         nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, n_out)))
+        body = nn.Sequential(nn.Conv2d(c_in, 8, 3, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(.1))
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, n_out))
+        super().__init__(body, head)
 
-# %% ../../nbs/04_base.trial.ipynb #5fe106b0
-def _halves(m): return L(m[0], m[1]).map(params)
+# %% ../../nbs/04_base.trial.ipynb #2f7b58ca
+def _body_and_head(m): return L(m[0], m[1]).map(params)
 
-# %% ../../nbs/04_base.trial.ipynb #9f07263c
-def _ends(m):
-    "Two groups for any model: its last layer, and the rest"
+# %% ../../nbs/04_base.trial.ipynb #c50a9f45
+def _last_and_rest(m):
     ps = params(m)
     return L(ps[:-2], ps[-2:])
 
-# %% ../../nbs/04_base.trial.ipynb #15abb495
+# %% ../../nbs/04_base.trial.ipynb #9e7deaa2
 def check_spec(
     arch=CheckNet, # Builder of the model, see `build_model`
     dls=check_dls, # Function without arguments that builds the `DataLoaders`
     **changes, # Further fields of `Spec`
 )->Spec:
     "The run on which the laws are tried"
-    return Spec(dls, arch, **{**dict(loss_func=CrossEntropyLossFlat(), lr=.02, n_epoch=1, seed=1, metrics=(), fit='fit', splitter=_halves if arch is CheckNet else _ends), **changes})
+    usual = dict(
+        loss_func=CrossEntropyLossFlat(),
+        lr=.02,
+        n_epoch=1,
+        seed=1,
+        metrics=(),
+        fit='fit',
+        splitter=_body_and_head if arch is CheckNet else _last_and_rest,
+    )
+    return Spec(dls, arch, **{**usual, **changes})
 
-# %% ../../nbs/04_base.trial.ipynb #51add59c
-def silent_learner(spec):
+# %% ../../nbs/04_base.trial.ipynb #61913d8f
+def silent_learner(
+    spec:Spec, # The record of a run
+)->Learner: # Untrained
     "The Learner of `spec`, without progress bars and logging"
     learn = spec.learner().remove_cb(ProgressCallback)
     learn.logger = noop
     return learn
 
-# %% ../../nbs/04_base.trial.ipynb #15b668d0
-def train_silently(spec):
-    "Train `spec` in silence"
+# %% ../../nbs/04_base.trial.ipynb #38e25b2e
+def train_silently(
+    spec:Spec, # The record of a run
+)->Learner: # Trained
+    "Train `spec` without bars, logging and warnings"
     learn = silent_learner(spec)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         return spec.train(learn)
+
+# %% ../../nbs/04_base.trial.ipynb #0cd1e767
+def trail(
+    learn:Learner, # Trained
+)->list: # Tensors and numbers
+    "What a training leaves: weights, buffers, and the loss of each step"
+    return [o.detach().clone() for o in learn.model.state_dict().values()] + list(learn.recorder.losses)
+
+# %% ../../nbs/04_base.trial.ipynb #3f54b075
+def same_trail(
+    a:list, # As `trail` gives it
+    b:list, # Another
+)->bool:
+    "Are two trainings equal to the last bit?"
+    return len(a)==len(b) and all(torch.equal(x, y) for x,y in zip(a, b))
+
+# %% ../../nbs/04_base.trial.ipynb #76da82c2
+batch_events = [
+    'before_batch', 'after_pred', 'after_loss', 'before_backward',
+    'after_backward', 'before_step', 'after_step', 'after_batch',
+]
+
+# %% ../../nbs/04_base.trial.ipynb #97d91a80
+class Strike(Callback):
+    "Raise `exc` at `event`, in training batch `n` for the events that have one"
+    run_valid = True
+    def __init__(self,
+        event:str, # Name of an event
+        exc:BaseException, # What is raised
+        order:float=0, # Among the callbacks of the event
+        n:int=1, # Number of the training batch, from 0
+    ):
+        self.event,self.exc,self.order,self.n = event,exc,order,n
+        setattr(self, event, self.hit)
+
+    def hit(self):
+        "Raise the exception, unless its batch is still to come"
+        early = self.event in batch_events and (not self.training or self.train_iter<self.n)
+        if not early: raise self.exc
+
+# %% ../../nbs/04_base.trial.ipynb #d40a033f
+class Overflow(Callback):
+    "Make the gradients of training batch `n` infinite, so that a loss scaler skips the step"
+    order,run_valid = 0,False
+    def __init__(self,
+        n:int=1, # Number of the training batch, from 0
+    ): self.n = n
+    def after_backward(self):
+        if self.train_iter!=self.n: return
+        first(o.grad for o in self.model.parameters() if o.grad is not None).fill_(float('inf'))
+
+# %% ../../nbs/04_base.trial.ipynb #45488160
+def count_hooks(
+    model:nn.Module, # Any network
+)->int:
+    "How many hooks there are on `model` and all that is in it"
+    kinds = ('_forward_hooks','_forward_pre_hooks','_backward_hooks','_backward_pre_hooks')
+    return sum(len(getattr(m, o)) for m in model.modules() for o in kinds)
+
+# %% ../../nbs/04_base.trial.ipynb #4fbba7a5
+def learner_state(
+    learn:Learner, # After a fit, or after an exception
+    mine=(), # Names of the callbacks that are left out
+)->dict: # What there is to compare, by name
+    "What must be alike in a Learner that a trick was in and one that it was not"
+    theirs = ('scaler',) # fastai's own `MixedPrecision` leaves it
+    attributes = [o for o in learn.__dict__ if o not in mine and o not in theirs]
+    others = [o for o in learn.cbs if o.name not in mine]
+    return dict(
+        attributes=sorted(attributes),
+        callbacks=[type(o).__name__ for o in others],
+        run=[o.run for o in others],
+        hooks=count_hooks(learn.model),
+        modes=[m.training for m in learn.model.modules()],
+        autocast=[torch.is_autocast_enabled(o) for o in ('cpu','cuda')],
+    )
+
+# %% ../../nbs/04_base.trial.ipynb #a9b47049
+def pickle_without(
+    package:str, # Name of a package
+):
+    "A pickle module that cannot find anything in `package`, as on a machine where it is not installed"
+    class Unpickler(pickle.Unpickler):
+        "Finds everything but what `package` holds"
+        def find_class(self, module, name):
+            if module.split('.')[0]!=package: return super().find_class(module, name)
+            raise ModuleNotFoundError(f'the file holds {module}.{name}, which a machine without {package} has not')
+    def load(f, **kwargs): return Unpickler(f, **kwargs).load()
+    return types.SimpleNamespace(Unpickler=Unpickler, load=load, loads=pickle.loads, __name__='pickle')

@@ -1,0 +1,2 @@
+from ..moved import find_in
+__getattr__ = find_in('data')

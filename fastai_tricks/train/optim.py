@@ -1,4 +1,4 @@
-"""Nesterov momentum in one fused step, any torch optimizer as an `opt_func`, and weight decay that spares biases and norms whatever the optimizer.
+"""Nesterov momentum in one fused step, and any torch optimizer as an `opt_func`.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/train.optim.html.md"""
 
@@ -11,77 +11,98 @@ __all__ = ['nag', 'adamw', 'OptFunc']
 import inspect
 from fastai.basics import *
 from ..base.callback import exporting
-from ..base.trick import Trick, trick
-from .scale import scaled_for
+from ..base.trick import Trick
+from ..base.register import trick
+from .scale import rate_figures, scaled_for
 
 # %% ../../nbs/21_train.optim.ipynb #945d0487
+def torch_names(
+    opt, # An optimizer class
+    kw:dict, # Hyper-parameters, by fastai's names or torch's
+    betas:tuple=None, # Those that were given before; None: the defaults of `opt`
+)->dict: # The same by torch's names
+    "Hyper-parameters by the names that `opt` has"
+    params,res = inspect.signature(opt.__init__).parameters,dict(kw)
+    if 'wd' in res: res['weight_decay'] = res.pop('wd')
+    if 'betas' in params and {'mom','sqr_mom'} & set(res):
+        mom,sqr_mom = betas or params['betas'].default
+        res['betas'] = (res.pop('mom', mom), res.pop('sqr_mom', sqr_mom))
+    if 'mom' in res: res['momentum'] = res.pop('mom')
+    open_ended = any(o.kind==o.VAR_KEYWORD for o in params.values())
+    unknown = [] if open_ended else [f'`{o}`' for o in res if o not in params]
+    if unknown: raise ValueError(
+        f"`{opt.__name__}` has no hyper-parameter {', '.join(unknown)}. It has: {', '.join(list(params)[2:])}.")
+    return res
+
+# %% ../../nbs/21_train.optim.ipynb #b5cf927d
+def _fused(opt, params, kw):
+    "`OptimWrapper` of `opt`, fused if torch has it for these parameters"
+    lists = [list(o) for o in params] if isinstance(first(params), (list,L)) else list(params)
+    known = inspect.signature(opt.__init__).parameters
+    if 'fused' in known and not {'fused','foreach'} & set(kw):
+        try: return OptimWrapper(lists, opt, fused=True, **kw)
+        except RuntimeError: pass
+    return OptimWrapper(lists, opt, **kw)
+
+# %% ../../nbs/21_train.optim.ipynb #bd5f96f3
 class OptFunc:
-    "A torch or timm optimizer as `opt_func`: keeps parameter groups, takes fastai's names, fuses the step where torch can"
+    "A torch or timm optimizer as `opt_func`: keeps groups, takes fastai's names, fuses the step where torch can"
     def __init__(self,
         opt, # An optimizer class: `torch.optim.AdamW`, `timm.optim.Lamb`, ...
         name:str=None, # What to call it; None: the class's name
         **kwargs, # Its hyper-parameters, by torch's names or by `mom`, `sqr_mom`, `wd`
     ):
         self.opt,self.name = opt,name or opt.__name__
-        self.kw = self._torch_names(kwargs)
+        self.kw = torch_names(opt, kwargs)
 
-    def _torch_names(self, kw):
-        pars,res = inspect.signature(self.opt.__init__).parameters,dict(kw)
-        if 'wd' in res: res['weight_decay'] = res.pop('wd')
-        if 'betas' in pars and {'mom','sqr_mom'} & set(res):
-            b = getattr(self, 'kw', {}).get('betas', pars['betas'].default)
-            res['betas'] = (res.pop('mom', b[0]), res.pop('sqr_mom', b[1]))
-        if 'mom' in res: res['momentum'] = res.pop('mom')
-        odd = [o for o in res if o not in pars] if not any(o.kind==o.VAR_KEYWORD for o in pars.values()) else []
-        if odd: raise ValueError(f"`{self.opt.__name__}` has no hyper-parameter {', '.join(f'`{o}`' for o in odd)}. It has: {', '.join(list(pars)[2:])}.")
-        return res
-
-    def __call__(self,
-        params=None, # Parameters, or lists of them; None: return a configured `OptFunc`
-        lr=None, # Learning rate, a float or a slice
-        **kwargs, # Hyper-parameters that differ from those given before
-    ):
-        kw = {**self.kw, **self._torch_names(kwargs)}
-        if params is None: return OptFunc(self.opt, self.name, **({} if lr is None else dict(lr=lr)), **kw)
-        if lr is not None: kw['lr'] = lr
-        rate = kw.get('lr')
-        if isinstance(rate, slice): kw['lr'] = rate.stop
-        res = _fused(self.opt, params, kw)
-        if isinstance(rate, slice): res.set_hyper('lr', rate)
-        return res
-
-    def as_trick(self): return Trick(_use, dict(opt_func=self), name=self.name, claims='optimizer', touches='optimizer')
     def __repr__(self): return f"{self.name}({', '.join(f'{k}={v}' for k,v in self.kw.items())})"
-    def __reduce__(self):
-        if exporting.get(): return partial(OptimWrapper, opt=self.opt, **self.kw).__reduce__() # an export loads where this package is not installed
-        return _opt_func, (self.opt, self.name, self.kw)
+
+# %% ../../nbs/21_train.optim.ipynb #1c40ca92
+@patch
+def __call__(self:OptFunc,
+    params=None, # Parameters, or lists of them; None: return a configured `OptFunc`
+    lr=None, # Learning rate, a float or a slice
+    **kwargs, # Hyper-parameters that differ from those given before
+):
+    kw = {**self.kw, **torch_names(self.opt, kwargs, self.kw.get('betas'))}
+    if lr is not None: kw['lr'] = lr
+    if params is None: return OptFunc(self.opt, self.name, **kw)
+    rate = kw.get('lr')
+    if not isinstance(rate, slice): return _fused(self.opt, params, kw)
+    res = _fused(self.opt, params, {**kw, 'lr':rate.stop})
+    res.set_hyper('lr', rate)
+    return res
 
 # %% ../../nbs/21_train.optim.ipynb #145d1b30
 def _opt_func(opt, name, kw): return OptFunc(opt, name, **kw)
+
+# %% ../../nbs/21_train.optim.ipynb #9b2fc385
+@patch
+def __reduce__(self:OptFunc):
+    if exporting.get(): return partial(OptimWrapper, opt=self.opt, **self.kw).__reduce__()
+    return _opt_func, (self.opt, self.name, self.kw)
 
 # %% ../../nbs/21_train.optim.ipynb #72618cbd
 def _use(spec, opt_func=None): return spec.copy(opt_func=opt_func)
 
 # %% ../../nbs/21_train.optim.ipynb #6ce30b41
-def _fused(opt, params, kw):
-    "`OptimWrapper` of `opt`, fused if torch has it for these parameters"
-    lists = [list(o) for o in params] if isinstance(first(params), (list,L)) else list(params)
-    pars = inspect.signature(opt.__init__).parameters
-    if 'fused' in pars and not {'fused','foreach'} & set(kw):
-        try: return OptimWrapper(lists, opt, fused=True, **kw)
-        except RuntimeError: pass # not for this device or type: torch then picks foreach or the plain loop itself
-    return OptimWrapper(lists, opt, **kw)
+@patch
+def as_trick(self:OptFunc)->Trick:
+    "The trick that trains with this optimizer"
+    return Trick(_use, dict(opt_func=self), name=self.name, slot='optimizer', touches='optimizer')
 
-# %% ../../nbs/21_train.optim.ipynb #33290733
-nag   = OptFunc(torch.optim.SGD, 'nag', momentum=.9, nesterov=True, weight_decay=1e-4)
-adamw = OptFunc(torch.optim.AdamW, 'adamw', betas=(.9,.99), eps=1e-5, weight_decay=.01) # fastai's own numbers for Adam, in torch's fused step
+# %% ../../nbs/21_train.optim.ipynb #c97baeeb
+nag = OptFunc(torch.optim.SGD, 'nag', momentum=.9, nesterov=True, weight_decay=1e-4)
+
+# %% ../../nbs/21_train.optim.ipynb #9505000a
+adamw = OptFunc(torch.optim.AdamW, 'adamw', betas=(.9,.99), eps=1e-5, weight_decay=.01)
 
 # %% ../../nbs/21_train.optim.ipynb #808dd61a
-_paper = 'He et al. 2018'
-
-# %% ../../nbs/21_train.optim.ipynb #3120f9fc
-@trick(name='nag', paper=_paper, section='2.1', touches='optimizer, learning rate, weight decay', claims=('optimizer','rate'), cost='less than Adam: one buffer instead of two', hurts='when the rate is not tuned: SGD forgives less than Adam', of=nag)
-def nag_sgd(spec,
+@trick(name='nag', paper='He et al. 2018, section 2.1', touches='optimizer, learning rate, weight decay',
+    slot=('optimizer','rate'), cost='less than Adam: one buffer instead of two',
+    hurts='when the rate is not tuned: SGD forgives less than Adam', of=nag,
+    figures=partial(rate_figures, 'nag', .1))
+def _with_nag(spec,
     lr=.1, # Rate for a batch of 256, scaled to yours
     mom=.9, # Nesterov momentum
     wd=1e-4, # Coupled L2
@@ -89,9 +110,11 @@ def nag_sgd(spec,
     "SGD with Nesterov momentum and coupled L2, at the paper's rate for your batch"
     return spec.copy(opt_func=nag(mom=mom, wd=wd), lr=partial(scaled_for, lr), wd=None)
 
-# %% ../../nbs/21_train.optim.ipynb #f9d7dfda
-@trick(name='adamw', paper='Loshchilov and Hutter 2019', touches='optimizer, weight decay', claims='optimizer', cost='two buffers; a fused step in place of one operation after the other', hurts='where SGD generalises better', of=adamw)
-def adamw_fused(spec,
+# %% ../../nbs/21_train.optim.ipynb #3120f9fc
+@trick(name='adamw', paper='Loshchilov and Hutter 2019', touches='optimizer, weight decay', slot='optimizer',
+    cost='two buffers; a fused step in place of one operation after the other',
+    hurts='where SGD generalises better', of=adamw)
+def _with_adamw(spec,
     mom=.9, # Decay of the mean of gradients
     sqr_mom=.99, # Decay of the mean of their squares
     wd=.01, # Decoupled decay, times the learning rate

@@ -8,36 +8,41 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.precision.html.md"""
 __all__ = ['best_precision', 'low_precision']
 
 # %% ../../nbs/23_train.precision.ipynb #721cdb88
-import functools, os, platform, shutil, time
+import functools, platform, time
 from fastai.basics import *
 from fastai.callback.fp16 import AMPMode, MixedPrecision
-from fastai.callback.channelslast import ChannelsLast
 from ..base.amp import AMP
-from ..base.trick import trick
+from ..base.register import trick
 
-# %% ../../nbs/23_train.precision.ipynb #7f5dbc67
-def _probe():
+# %% ../../nbs/23_train.precision.ipynb #e1516f0d
+def measure_bf16()->float: # 1 for as fast, 2 for twice as fast
     "How many times as fast is bf16 as fp32 on this CPU, for a convolution forward and backward?"
     x = torch.randn(16, 32, 28, 28, requires_grad=True, generator=torch.Generator().manual_seed(0))
     w = torch.zeros(32, 32, 3, 3, requires_grad=True)
-    def once(on):
-        t = time.perf_counter()
-        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=on): F.conv2d(x, w, padding=1).float().sum().backward()
-        return time.perf_counter()-t
-    for on in (False,True): once(on)
-    a,b = zip(*[(once(False), once(True)) for _ in range(15)]) # a fifth of a second
-    return min(a)/min(b) # the quickest of each: what else the machine does only ever adds
+    def seconds(enabled):
+        begun = time.perf_counter()
+        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=enabled):
+            F.conv2d(x, w, padding=1).float().sum().backward()
+        return time.perf_counter()-begun
+    for enabled in (False,True): seconds(enabled) # the first call pays for what is built
+    fp32,bf16 = zip(*[(seconds(False), seconds(True)) for _ in range(15)])
+    return min(fp32)/min(bf16)
 
-# %% ../../nbs/23_train.precision.ipynb #14696a84
+# %% ../../nbs/23_train.precision.ipynb #86acfc77
 def _native_bf16(kind):
     "Has the device instructions for bf16? None: cannot tell"
     if kind=='cuda': return torch.cuda.is_available() and torch.cuda.get_device_capability()[0]>=8
-    fs = [getattr(torch.cpu, o, None) for o in ('_is_avx512_bf16_supported','_is_amx_tile_supported')]
-    return any(f() for f in fs if f) if any(fs) and platform.machine() in ('x86_64','AMD64') else None
+    if platform.machine() not in ('x86_64','AMD64'): return None
+    tests = [getattr(torch.cpu, o, None) for o in ('_is_avx512_bf16_supported','_is_amx_tile_supported')]
+    return any(f() for f in tests if f) if any(tests) else None
 
-# %% ../../nbs/23_train.precision.ipynb #0360b0d8
-def _rule(kind, native=None, gain=None):
-    "The precision for a kind of device: does it have bf16, and how much faster is that there?"
+# %% ../../nbs/23_train.precision.ipynb #ce3af168
+def choose_precision(
+    kind:str, # Kind of device: 'cuda', 'mps', 'cpu', ...
+    native:bool=None, # Has it instructions for bf16? None: cannot tell
+    gain:float=None, # How many times as fast as fp32 is bf16 there, as measured; for a CPU
+)->tuple: # ('fp16', 'bf16' or 'fp32', why)
+    "The precision for a kind of device"
     if kind=='cuda' and native: return 'bf16','it is as fast as fp16 there, and needs no loss scaling'
     if kind in ('cuda','mps'):  return 'fp16','it multiplies 16-bit numbers fastest; the loss is scaled'
     if kind!='cpu':             return 'fp32',f'nothing is known about {kind}'
@@ -45,16 +50,25 @@ def _rule(kind, native=None, gain=None):
     if gain>1.15:               return 'bf16',f'a convolution is {gain:.1f} times as fast as in fp32'
     return 'fp32',f'a convolution in bf16 is {gain:.1f} times as fast, which does not pay'
 
-# %% ../../nbs/23_train.precision.ipynb #c80f1604
+# %% ../../nbs/23_train.precision.ipynb #89b0c736
 @functools.lru_cache
 def best_precision(
     kind:str='cpu', # Kind of device: 'cuda', 'mps', 'cpu', ...
 )->tuple: # ('fp16', 'bf16' or 'fp32', why)
     "The precision that is fast and safe on a kind of device; a CPU with bf16 is measured once per process"
     native = _native_bf16(kind) if kind in ('cuda','cpu') else None
-    return _rule(kind, native, _probe() if kind=='cpu' and native is not False else None)
+    measured = kind=='cpu' and native is not False
+    return choose_precision(kind, native, measure_bf16() if measured else None)
 
-# %% ../../nbs/23_train.precision.ipynb #5bc8c9d4
+# %% ../../nbs/23_train.precision.ipynb #f1cfdbea
+def _asked_for(precision, kind):
+    "The precision that was asked for, and what to say about it"
+    if precision not in ('fp16','bf16','fp32'): raise ValueError(
+        f"`precision` is 'fp16', 'bf16', 'fp32' or None for the fast one, got {precision!r}.")
+    emulated = (precision,kind)==('fp16','cpu')
+    return precision,'as asked; emulated there, and much slower than fp32' if emulated else 'as asked'
+
+# %% ../../nbs/23_train.precision.ipynb #4cc6873f
 @patch
 def to_amp(self:Learner,
     precision:str=None, # 'fp16', 'bf16' or 'fp32'; None: `best_precision` of the Learner's device
@@ -62,14 +76,30 @@ def to_amp(self:Learner,
 )->Learner: # The same
     "Train in the precision that is fast on the Learner's device, and say which and why"
     kind = (getattr(self.dls, 'device', None) or torch.device('cpu')).type
-    if precision not in (None,'fp16','bf16','fp32'): raise ValueError(f"`precision` is 'fp16', 'bf16', 'fp32' or None for the fast one, got {precision!r}.")
-    asked,why = (precision,'as asked' + ('; emulated there, and much slower than fp32' if (precision,kind)==('fp16','cpu') else '')) if precision else best_precision(kind)
-    print(f'{asked} on {kind}: {why}.')
+    chosen,why = best_precision(kind) if precision is None else _asked_for(precision, kind)
+    print(f'{chosen} on {kind}: {why}.')
     self.remove_cbs([o for o in self.cbs if isinstance(o, MixedPrecision)])
-    return self if asked=='fp32' else self.add_cb(AMP(asked, **kwargs))
+    return self if chosen=='fp32' else self.add_cb(AMP(chosen, **kwargs))
 
 # %% ../../nbs/23_train.precision.ipynb #08e37708
-@trick(paper='He et al. 2018', section='3.2', touches='precision of the forward and backward pass', claims='precision', cost='less time where the device is made for it', hurts='fp16 on a CPU, a hundred times slower')
+def _rescaled_precision(kw, was, now):
+    "The arguments of `low_precision` for a run on the device `now.device`; None to leave it out"
+    if kw.get('precision')!='auto': return kw
+    precision,_ = best_precision(torch.device(now.device).type)
+    return None if precision=='fp32' else {**kw, 'precision':precision}
+
+# %% ../../nbs/23_train.precision.ipynb #fdb5a0b1
+def _precision_figures(kw, run):
+    "What `low_precision` comes to in a run, and why"
+    if kw.get('precision')!='auto' or not getattr(run, 'device', None): return {}
+    kind = torch.device(run.device).type
+    precision,why = best_precision(kind)
+    return {'precision': f'{precision} on {kind}: {why}'}
+
+# %% ../../nbs/23_train.precision.ipynb #38374f1c
+@trick(paper='He et al. 2018, section 3.2', touches='precision of the forward and backward pass', slot='precision',
+    cost='less time where the device is made for it', hurts='fp16 on a CPU, a hundred times slower',
+    rescale=_rescaled_precision, figures=_precision_figures)
 def low_precision(spec,
     precision='bf16', # 'bf16', which runs anywhere, or 'fp16', for a GPU
 ):

@@ -18,7 +18,7 @@ from ..base.wrap import wrap, wrap_again
 from .state import NotPlain, loader_workers, pack, set_rng_state, set_training_state
 from .state import training_identity, unpack
 from .checkpoint import Checkpoint, checkpoint_files, read_checkpoint
-from . import schedule
+from . import fine_tune, schedule
 
 # %% ../../nbs/25b_train.resume.ipynb #975b5ad0
 _ways = 'fit fit_one_cycle fit_flat_cos fit_sgdr fine_tune fit_warmup_cos fit_warmup_step fine_tune_cos'.split()

@@ -11,8 +11,8 @@ __all__ = ['scale_lr', 'linear_scaling']
 import math
 from fastai.basics import *
 from fastai.callback.training import GradientAccumulation
-from ..base.run import plain_lr
-from ..base.trick import trick
+from ..base.build import plain_lr
+from ..base.register import trick
 
 # %% ../../nbs/20a_train.scale.ipynb #621f7728
 class ScaledLR(float):
@@ -20,9 +20,19 @@ class ScaledLR(float):
     how = '' # The arithmetic
 
 # %% ../../nbs/20a_train.scale.ipynb #88116ab1
+def _scale(lr, bs, base_bs, n_acc, world_size):
+    "The scaled float, and how it was made"
+    factors = [f'{bs}']
+    if n_acc>1: factors.append(f'{n_acc} accumulated')
+    if world_size>1: factors.append(f'{world_size} processes')
+    res = ScaledLR(lr*bs*n_acc*world_size/base_bs)
+    res.how = f"lr = {lr:g} * ({' * '.join(factors)})/{base_bs} = {res:g}"
+    return res
+
+# %% ../../nbs/20a_train.scale.ipynb #e1eebddc
 def scale_lr(
     lr:float|slice=.1, # Rate for a batch of `base_bs`; the paper's .1
-    bs:int=64, # Pictures in a batch of one process
+    bs:int=64, # Images in a batch of one process
     base_bs:int=256, # Batch size that `lr` is meant for
     n_acc:int=1, # Batches that are accumulated for one step
     world_size:int=None, # Processes; None: as many as run now
@@ -30,14 +40,14 @@ def scale_lr(
 )->float|slice: # Rate for the batch that a step really sees
     "Scale `lr` in proportion to the batch: lr * bs * n_acc * world_size / base_bs (He et al. 2018, section 3.1)"
     world_size = world_size or max(1, num_distrib())
-    if min(bs, base_bs, n_acc)<=0: raise ValueError(f"`bs`, `base_bs` and `n_acc` are at least 1, got {bs}, {base_bs}, {n_acc}.")
+    if min(bs, base_bs, n_acc)<=0: raise ValueError(
+        f"`bs`, `base_bs` and `n_acc` are at least 1, got {bs}, {base_bs}, {n_acc}.")
     if isinstance(lr, slice):
-        a,b = (None if o is None else scale_lr(o, bs, base_bs, n_acc, world_size, verbose and o is lr.stop) for o in (lr.start,lr.stop))
-        return slice(a, b)
+        scale = partial(scale_lr, bs=bs, base_bs=base_bs, n_acc=n_acc, world_size=world_size)
+        start = None if lr.start is None else scale(lr.start, verbose=verbose and lr.start is lr.stop)
+        return slice(start, None if lr.stop is None else scale(lr.stop, verbose=verbose))
     if isinstance(lr, ScaledLR): return lr
-    res = ScaledLR(lr*bs*n_acc*world_size/base_bs)
-    parts = [f'{bs}', *([f'{n_acc} accumulated'] if n_acc>1 else []), *([f'{world_size} processes'] if world_size>1 else [])]
-    res.how = f"lr = {lr:g} * ({' * '.join(parts)})/{base_bs} = {res:g}"
+    res = _scale(lr, bs, base_bs, n_acc, world_size)
     if verbose: print(res.how)
     return res
 
@@ -50,18 +60,29 @@ def scale_lr(self:Learner,
     "Scale the Learner's rate to its batch, accumulation and processes included; a second call changes nothing"
     if lr is None and self.lr==getattr(self, '_scaled_to', None): return self.lr
     acc = first(o for o in self.cbs if isinstance(o, GradientAccumulation))
-    bs = self.dls.bs
-    self.lr = self._scaled_to = plain_lr(scale_lr(self.lr if lr is None else lr, bs, base_bs, n_acc=math.ceil(acc.n_acc/bs) if acc else 1))
+    n_acc = math.ceil(acc.n_acc/self.dls.bs) if acc else 1
+    res = scale_lr(self.lr if lr is None else lr, self.dls.bs, base_bs, n_acc=n_acc)
+    self.lr = self._scaled_to = plain_lr(res)
     return self.lr
-
-# %% ../../nbs/20a_train.scale.ipynb #bdfa0016
-_paper = 'He et al. 2018'
 
 # %% ../../nbs/20a_train.scale.ipynb #a956a8d9
 def scaled_for(lr, dls): return scale_lr(lr, dls.bs, verbose=False)
 
 # %% ../../nbs/20a_train.scale.ipynb #a1b86c78
-@trick(paper=_paper, section='3.1', touches='learning rate', claims='rate', cost='none', hurts='with Adam, whose steps do not shrink with the noise in the same way', of=(scale_lr, Learner.scale_lr))
+def rate_figures(
+    name:str, # Name of a trick
+    default:float, # Its rate for a batch of 256, unless its arguments say another
+    kw:dict, # Its arguments
+    run, # Has the batch size `bs`, of all processes together
+)->dict: # Heading to text
+    "The learning rate that a trick comes to in a run"
+    rate = scale_lr(kw.get('lr', default), run.bs, world_size=1, verbose=False)
+    return {f'learning rate ({name})': f'{rate:.4g}'}
+
+# %% ../../nbs/20a_train.scale.ipynb #f0623101
+@trick(paper='He et al. 2018, section 3.1', touches='learning rate', slot='rate', cost='none',
+    hurts='with Adam, whose steps do not shrink with the noise in the same way', of=(scale_lr, Learner.scale_lr),
+    figures=partial(rate_figures, 'linear_scaling', .1))
 def linear_scaling(spec,
     lr=.1, # Rate for a batch of 256
 ):

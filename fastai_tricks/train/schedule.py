@@ -1,4 +1,4 @@
-"""Scale the learning rate with the batch, warm it up, let it fall along a cosine or in steps: exact at every step of the optimizer.
+"""Warm the learning rate up, let it fall along a cosine or in steps: exact at every step of the optimizer.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/train.schedule.html.md"""
 
@@ -12,9 +12,8 @@ import math, warnings
 from fastai.basics import *
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientAccumulation
-import fastai_tricks.base.callback # wraps `Learner.fit`, so that an exception leaves no autocast on
 from ..base.wrap import wrap_again
-from ..base.trick import trick
+from ..base.register import trick
 from ..base.show import show_lines
 
 # %% ../../nbs/20_train.schedule.ipynb #bdef48f7
@@ -23,7 +22,7 @@ def warmup_cos(
     n:int, # Number of steps in all
     m:int=0, # Number of warmup steps
 )->float: # Multiplier of the peak learning rate, in (0,1]
-    "Rise linearly to 1 over `m` steps, then fall towards 0 along half a cosine (He et al. 2018, sections 3.1 and 5.1)"
+    "Rise linearly to 1 over `m` steps, then fall towards 0 along half a cosine (He et al. 2018, 3.1 and 5.1)"
     if k<m: return (k+1)/m
     return (1+math.cos(math.pi*(k-m)/max(1,n-m)))/2
 
@@ -37,32 +36,35 @@ def warmup_step(
 )->float: # Multiplier of the peak learning rate
     "Rise linearly to 1 over `m` steps, then drop by `factor` at each of `milestones` (He et al. 2018, section 2.1)"
     if k<m: return (k+1)/m
-    return factor**sum(k>=round(o*n) for o in milestones)
+    return factor**len([o for o in milestones if k>=round(o*n)])
 
 # %% ../../nbs/20_train.schedule.ipynb #fac20e62
-def _plan(
-    n_epoch, # Epochs
-    sizes, # Items in each batch of an epoch
-    n_acc=0, # Items that `GradientAccumulation` waits for
+def plan_steps(
+    n_epoch:int, # Epochs
+    sizes:list, # Items in each batch of an epoch
+    n_acc:int=0, # Items that `GradientAccumulation` waits for
 )->list: # n_epoch+1 numbers: steps before each epoch, and in all
     "Count the optimizer's steps before each epoch"
-    res,count = [0],0
+    res,waiting = [0],0
     for _ in range(n_epoch):
-        steps = res[-1]
-        for o in sizes:
-            count += o
-            if count>=n_acc: count,steps = 0,steps+1
-        res.append(steps)
+        res.append(res[-1])
+        for size in sizes:
+            waiting += size
+            if waiting>=n_acc: waiting,res[-1] = 0,res[-1]+1
     return res
 
-# %% ../../nbs/20_train.schedule.ipynb #ad176c86
-def _sizes(dl):
-    n,bs,shared = len(dl),dl.bs or 1,getattr(dl, 'mean_sizes', None) # the last is there if several processes share the batches
+# %% ../../nbs/20_train.schedule.ipynb #ba32c479
+def batch_sizes(
+    dl, # A training loader
+)->list: # As many numbers as it has batches
+    "Items in each batch of an epoch of `dl`"
+    n,bs = len(dl),dl.bs or 1
+    shared = getattr(dl, 'mean_sizes', None) # it has that if several processes share the batches
     if shared: return shared()
     if getattr(dl, 'n', None) is None or dl.drop_last: return [bs]*n
     return [bs]*(n-1) + [dl.n-bs*(n-1)]
 
-# %% ../../nbs/20_train.schedule.ipynb #1ea58b61
+# %% ../../nbs/20_train.schedule.ipynb #19c1804f
 class WarmupSched(ParamScheduler):
     "Set the learning rate, and the momentum if asked, by a formula of the optimizer's step"
     name = 'param_scheduler'
@@ -72,43 +74,72 @@ class WarmupSched(ParamScheduler):
         warmup_epochs:float=5, # Epochs of warmup, may be a fraction
         moms:tuple=None, # Momentum at the start, at the peak and at the end; None: leave it
     ):
-        self._f,self._lrs,self._warmup,self._moms = f,lrs,warmup_epochs,moms
-        super().__init__({'lr': self._lr, **({'mom': self._mom} if moms else {})})
+        self._f,self._lrs = f,lrs
+        self._warmup,self._moms = warmup_epochs,moms
+        scheds = {'lr': self._lr}
+        if moms: scheds['mom'] = self._mom
+        super().__init__(scheds)
 
-    def before_fit(self):
-        super().before_fit()
-        acc = first(o for o in self.learn.cbs if isinstance(o, GradientAccumulation))
-        self._steps = _plan(self.n_epoch, _sizes(self.dls.train), acc.n_acc if acc else 0)
-        self._n = max(1, self._steps[-1])
-        self._m = round(self._warmup*self._n/self.n_epoch)
-        self._k = self._skipped = 0
-        self._cancelled = False
+# %% ../../nbs/20_train.schedule.ipynb #38819b7d
+@patch
+def before_fit(self:WarmupSched):
+    ParamScheduler.before_fit(self)
+    acc = first(o for o in self.learn.cbs if isinstance(o, GradientAccumulation))
+    self._steps = plan_steps(self.n_epoch, batch_sizes(self.dls.train), acc.n_acc if acc else 0)
+    self._n = max(1, self._steps[-1])
+    self._m = round(self._warmup*self._n/self.n_epoch)
+    self._k = self._skipped = 0
+    self._cancelled = False
 
-    def before_train(self): self._k = self._steps[self.epoch]-self._skipped # where the plan has this epoch begin: so `start_epoch` and cut epochs are right
-    def before_batch(self): self._update_val(self._k)
-    def after_cancel_step(self): self._cancelled = True
-    def after_step(self):
-        if self._cancelled: self._skipped += 1 # the scaler skipped it; fastai calls `after_step` all the same
-        else: self._k += 1
-        self._cancelled = False
+# %% ../../nbs/20_train.schedule.ipynb #3a3f4795
+@patch
+def before_train(self:WarmupSched): self._k = self._steps[self.epoch]-self._skipped
 
-    def _lr(self, k): return [float(o*self._f(k, self._n, self._m)) for o in self._lrs]
-    def _mom(self, k):
-        a,b,c = self._moms
-        if k<self._m: return a+(b-a)*(k+1)/self._m
-        return c+(b-c)*self._f(k, self._n, self._m)
+# %% ../../nbs/20_train.schedule.ipynb #81d27b41
+@patch
+def before_batch(self:WarmupSched): self._update_val(self._k)
+
+# %% ../../nbs/20_train.schedule.ipynb #6549c652
+@patch
+def after_cancel_step(self:WarmupSched): self._cancelled = True
+
+# %% ../../nbs/20_train.schedule.ipynb #28fa546f
+@patch
+def after_step(self:WarmupSched):
+    if self._cancelled: self._skipped += 1
+    else: self._k += 1
+    self._cancelled = False
+
+# %% ../../nbs/20_train.schedule.ipynb #1c8c23a6
+@patch
+def _lr(self:WarmupSched, k): return [float(o*self._f(k, self._n, self._m)) for o in self._lrs]
+
+# %% ../../nbs/20_train.schedule.ipynb #5143c821
+@patch
+def _mom(self:WarmupSched, k):
+    start,peak,end = self._moms
+    if k<self._m: return start+(peak-start)*(k+1)/self._m
+    return end+(peak-end)*self._f(k, self._n, self._m)
 
 # %% ../../nbs/20_train.schedule.ipynb #2bcb28ff
-def _fit_sched(learn, f, n_epoch, lr_max, warmup_epochs, moms, wd, cbs, reset_opt, start_epoch):
+def _check_epochs(n_epoch, warmup_epochs):
+    "Refuse numbers of epochs that make no schedule"
     if n_epoch<1: raise ValueError(f"`n_epoch` is at least 1, got {n_epoch}.")
     if warmup_epochs<0: raise ValueError(f"`warmup_epochs` is at least 0, got {warmup_epochs}.")
-    if warmup_epochs>=n_epoch: warnings.warn(f"Warmup over {warmup_epochs} epochs takes all {n_epoch}: the rate only rises. Pass a smaller `warmup_epochs`.", stacklevel=3)
+    if warmup_epochs>=n_epoch: warnings.warn(
+        f"Warmup over {warmup_epochs} epochs takes all {n_epoch}: the rate only rises. Pass a smaller `warmup_epochs`.",
+        stacklevel=4)
+
+# %% ../../nbs/20_train.schedule.ipynb #1b4a0acb
+def _fit_sched(learn, f, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, start_epoch, moms):
+    "Fit with the schedule `f`"
+    _check_epochs(n_epoch, warmup_epochs)
     if learn.opt is None or reset_opt: learn.create_opt()
     learn.opt.set_hyper('lr', learn.lr if lr_max is None else lr_max)
     sched = WarmupSched(f, [h['lr'] for h in learn.opt.hypers], warmup_epochs, moms)
     learn.fit(n_epoch, cbs=sched+L(cbs), wd=wd, start_epoch=start_epoch)
 
-# %% ../../nbs/20_train.schedule.ipynb #1b4a0acb
+# %% ../../nbs/20_train.schedule.ipynb #a36f4e07
 @patch
 def fit_warmup_cos(self:Learner,
     n_epoch:int, # Epochs
@@ -120,10 +151,10 @@ def fit_warmup_cos(self:Learner,
     start_epoch:int=0, # Epoch to start at, as after loading a checkpoint; the schedule starts there too
     moms:tuple=None, # Momentum at the start, at the peak and at the end; None: leave it
 ):
-    "Train with linear warmup and a cosine that falls towards 0 (He et al. 2018, sections 3.1 and 5.1)"
-    _fit_sched(self, warmup_cos, n_epoch, lr_max, warmup_epochs, moms, wd, cbs, reset_opt, start_epoch)
+    "Train with linear warmup and a cosine that falls towards 0 (He et al. 2018, 3.1 and 5.1)"
+    _fit_sched(self, warmup_cos, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, start_epoch, moms)
 
-# %% ../../nbs/20_train.schedule.ipynb #a36f4e07
+# %% ../../nbs/20_train.schedule.ipynb #9914f1b0
 @patch
 def fit_warmup_step(self:Learner,
     n_epoch:int, # Epochs
@@ -133,67 +164,84 @@ def fit_warmup_step(self:Learner,
     cbs=None, # Callbacks for this fit
     reset_opt:bool=False, # Start with a new optimizer
     start_epoch:int=0, # Epoch to start at
-    milestones:tuple=None, # Epochs at which the rate drops; None: a quarter, a half and three quarters of `n_epoch`, the paper's 30, 60, 90 of 120
+    milestones:tuple=None, # Epochs at which the rate drops; None: a quarter, a half and three quarters of `n_epoch`
     factor:float=.1, # What the rate is multiplied with there
     moms:tuple=None, # Momentum at the start, at the peak and at the end; None: leave it
 ):
     "Train with linear warmup and a rate that drops by `factor` at `milestones` (He et al. 2018, section 2.1)"
     shares = (.25,.5,.75) if milestones is None else tuple(o/n_epoch for o in L(milestones))
-    if any(not 0<o<1 for o in shares): raise ValueError(f"`milestones` are epochs between 0 and {n_epoch}, got {milestones}.")
-    _fit_sched(self, partial(warmup_step, milestones=shares, factor=factor), n_epoch, lr_max, warmup_epochs, moms, wd, cbs, reset_opt, start_epoch)
+    if any(not 0<o<1 for o in shares): raise ValueError(
+        f"`milestones` are epochs between 0 and {n_epoch}, got {milestones}.")
+    f = partial(warmup_step, milestones=shares, factor=factor)
+    _fit_sched(self, f, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, start_epoch, moms)
+
+# %% ../../nbs/20_train.schedule.ipynb #57c8b6b6
+wrap_again(Learner) # this module may have been loaded before, and its ways to fit wrapped
 
 # %% ../../nbs/20_train.schedule.ipynb #b3e02eaa
+def _drawn_steps(n, n_warmup):
+    "Steps of a schedule of `n` steps that a figure shows"
+    if n_warmup>=2000: return range(0, n, max(1, n//2000))
+    return sorted({*range(0, n, max(1, n//600)), *range(min(n, round(n_warmup)+2)), n-1})
+
+# %% ../../nbs/20_train.schedule.ipynb #4629734d
 def show_sched(
     n_epoch:int=120, # Epochs
     lr_max:float=.1, # Peak learning rate
     warmup_epochs:float=5, # Epochs of warmup
     n_iter:int=100, # Steps in an epoch
-    milestones=None, # Epochs at which the rate drops, to draw `fit_warmup_step` instead of `fit_warmup_cos`
+    milestones=None, # Epochs at which the rate drops, to draw `fit_warmup_step`; None: draw `fit_warmup_cos`
     factor:float=.1, # What it is multiplied with there, 0 to 1
     ax=None, # Axes to draw on; None: new ones
 ):
     "Draw the learning rate that `fit_warmup_cos` or, with `milestones`, `fit_warmup_step` would take"
-    n = n_epoch*n_iter
-    f,nm = (warmup_cos,'warmup_cos') if milestones is None else (partial(warmup_step, milestones=[o/n_epoch for o in milestones], factor=factor),'warmup_step')
-    ks = sorted({*range(0, n, max(1, n//600)), *range(min(n, round(warmup_epochs*n_iter)+2)), n-1}) if warmup_epochs*n_iter<2000 else range(0, n, max(1, n//2000))
-    return show_lines({nm: ([k/n_iter for k in ks], [lr_max*f(k, n, round(warmup_epochs*n_iter)) for k in ks])},
-        f'Up to {lr_max:g} in {warmup_epochs:g} epochs, then down', 'epoch', 'learning rate', ax=ax)
+    n,m = n_epoch*n_iter,round(warmup_epochs*n_iter)
+    name,f = 'warmup_cos',warmup_cos
+    if milestones is not None:
+        name = 'warmup_step'
+        f = partial(warmup_step, milestones=[o/n_epoch for o in milestones], factor=factor)
+    ks = _drawn_steps(n, warmup_epochs*n_iter)
+    title = f'Up to {lr_max:g} in {warmup_epochs:g} epochs, then down'
+    curve = [k/n_iter for k in ks],[lr_max*f(k, n, m) for k in ks]
+    return show_lines({name: curve}, title, 'epoch', 'learning rate', ax=ax)
 
-# %% ../../nbs/20_train.schedule.ipynb #9e174a09
-@patch
-def fine_tune_cos(self:Learner,
-    epochs:int, # Epochs with all layers
-    base_lr:float|slice=2e-3, # Peak rate of the head while the body is frozen; half of it after that
-    freeze_epochs:int=1, # Epochs with the head alone
-    lr_mult:float=100, # The first layers learn at `base_lr/lr_mult`
-    warmup_pct:float=.3, # Share of the second phase that warms up, 0 to 1
-    **kwargs, # Passed to `fit_warmup_cos`
-):
-    "Train the head with the body frozen, then all layers with discriminative rates"
-    self.freeze()
-    self.fit_warmup_cos(freeze_epochs, slice(base_lr), warmup_epochs=.99*freeze_epochs, **kwargs)
-    self.unfreeze()
-    base_lr /= 2
-    self.fit_warmup_cos(epochs, slice(base_lr/lr_mult, base_lr), warmup_epochs=warmup_pct*epochs, **kwargs)
-
-# %% ../../nbs/20_train.schedule.ipynb #57c8b6b6
-wrap_again(Learner) # this module may have been loaded before, and its ways to fit wrapped
-
-# %% ../../nbs/20_train.schedule.ipynb #06583ef5
-_paper = 'He et al. 2018'
-
+# %% ../../nbs/20_train.schedule.ipynb #0be5e160
 def _warmup(spec, epochs): return min(5, spec.n_epoch/10) if epochs is None else epochs
 
 # %% ../../nbs/20_train.schedule.ipynb #1c8100a9
-@trick(paper=_paper, section='3.1 and 5.1', touches='learning rate', claims='schedule', cost='none', hurts='when `lr` is far too high or low: a cosine cannot mend that', of=(warmup_cos, Learner.fit_warmup_cos))
+def _rescaled_warmup(kw, was, now):
+    "The arguments of a schedule for another run"
+    epochs = kw.get('warmup_epochs')
+    if epochs is None or now.n_epoch>=was.n_epoch: return kw
+    share = max(.1, epochs/was.n_epoch)
+    return {**kw, 'warmup_epochs': round(min(epochs, now.n_epoch*share), 6)}
+
+# %% ../../nbs/20_train.schedule.ipynb #0c3c3bda
+def _warmup_figures(name, kw, run):
+    "What the arguments of trick `name` come to in a run"
+    epochs = kw.get('warmup_epochs')
+    return {} if epochs is None else {f'warmup epochs ({name})': f'{epochs:g}'}
+
+# %% ../../nbs/20_train.schedule.ipynb #31a303c6
+@trick(paper='He et al. 2018, sections 3.1 and 5.1', slot='schedule', touches='learning rate', cost='none',
+    hurts='when `lr` is far too high or low: a cosine cannot mend that', of=(warmup_cos, Learner.fit_warmup_cos),
+    rescale=_rescaled_warmup, figures=partial(_warmup_figures, 'warmup_cosine'))
 def warmup_cosine(spec,
     warmup_epochs=None, # Epochs of warmup; None: 5, at most a tenth of the run
 ):
     "Warm up linearly, then let the rate fall along a cosine"
     return spec.copy(fit='fit_warmup_cos', fit_kw=dict(warmup_epochs=_warmup(spec, warmup_epochs)))
 
-# %% ../../nbs/20_train.schedule.ipynb #48f73427
-@trick(paper=_paper, section='2.1 and 3.1', touches='learning rate', claims='schedule', cost='none', hurts='short runs: the drops come before the plateau', of=(warmup_step, Learner.fit_warmup_step))
+# %% ../../nbs/20_train.schedule.ipynb #edf40883
+def _step_figures(kw, run):
+    "What the arguments of `warmup_steps` come to in a run: its warmup, and the epochs at which the rate drops"
+    drops = ', '.join(f'{o*run.n_epoch:g}' for o in (.25,.5,.75))
+    return {**_warmup_figures('warmup_steps', kw, run), 'drops at epochs': drops}
+
+# %% ../../nbs/20_train.schedule.ipynb #b21f1673
+@trick(paper='He et al. 2018, sections 2.1 and 3.1', slot='schedule', touches='learning rate', cost='none',
+    hurts='short runs: the drops come before the plateau', of=(warmup_step, Learner.fit_warmup_step),
+    rescale=_rescaled_warmup, figures=_step_figures)
 def warmup_steps(spec,
     warmup_epochs=None, # Epochs of warmup; None: 5, at most a tenth of the run
     factor=.1, # What the rate is multiplied with at a quarter, a half and three quarters

@@ -15,7 +15,7 @@ from fastai.callback.progress import ProgressCallback
 import fastai.callback.schedule
 from ..base.identity import describe
 from ..base.reload import has_role
-from ..data.samples import data_key
+from ..data.key import data_key
 
 
 # %% ../../nbs/25_train.state.ipynb #189cc289
