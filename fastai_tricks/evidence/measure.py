@@ -7,19 +7,20 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.measure.html.md"""
 # %% auto #0
 __all__ = ['run_once']
 
-# %% ../../nbs/72b_evidence.measure.ipynb #1ea824c3
+# %% ../../nbs/72b_evidence.measure.ipynb #a88439e2
 import math, time, warnings
 from torch.utils.flop_counter import FlopCounterMode
 from fastai.vision.all import *
 from ..base.run import Spec
 from ..base.trial import silent_learner
+from ..base.callback import Order
 from .rows import failure, new_row, pack_hits
 from .memory import peak_memory, reset_peak
 
 # %% ../../nbs/72b_evidence.measure.ipynb #04c78e91
 class FirstBatches(Callback):
     "Stop after three batches; count the arithmetic of the second"
-    order = -200
+    order = Order.CLOCK
     def before_fit(self): self.flops,self.counter = 0,None
     def before_validate(self): raise CancelValidException()
 
@@ -82,7 +83,7 @@ def glance(
 # %% ../../nbs/72b_evidence.measure.ipynb #e0666f49
 class Clock(Callback):
     "Seconds of the training part of each epoch; glances in place of full validation"
-    order,run_valid = -100,True
+    order,run_valid = Order.CLOCK,True
     def __init__(self, curve=True): self.curve,self.glances = curve,[]
     def before_fit(self): self.seconds = []
     def before_train(self): self.began = time.perf_counter()

@@ -14,7 +14,8 @@ from enum import IntEnum
 from fastai.vision.all import *
 from ..base.reload import has_role
 from ..base.run import Spec
-from ..base.trick import as_trick, tricks
+from ..base.trick import tricks
+from ..base.register import as_trick
 from ..base.bag import Bag, bag
 from ..model.resnet import resnet18a
 from ..model.backbone import small_resnet18

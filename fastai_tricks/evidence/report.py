@@ -11,9 +11,9 @@ __all__ = []
 from fastai.vision.all import *
 from ..base.identity import describe
 from ..base.show import fig_svg
+from ..base.here import commit_here, versions
 from ..data.samples import assets
 from .plan import modes
-from .rows import commit_here, versions
 from .results import Ablation, readable
 import fastai_tricks.evidence.answers, fastai_tricks.evidence.plot # what a report shows
 
@@ -55,19 +55,19 @@ def curves_svg(self:Ablation)->str: # '' where there are none, or where the plot
 def report_fields(self:Ablation, data:str='')->dict: # Names in the template `report.html` to their values
     "What a report says"
     title,_ = modes[self.mode]
-    head,rows = readable(self.table())
+    rows = readable(self.table())
     columns = ['arm', 'seed', 'status', 'accuracy', 'seconds', 'reason']
     return dict(
         titles = title,
         headline = self.headline(),
         answers = self.answers(),
-        head = head,
+        head = rows.head,
         rows = rows,
         note = self.small_print(),
         svg = fig_svg(self.plot().figure),
         curves = self.curves_svg(),
         facts = self.facts(data),
-        base = self.specs[0][1]._rows(),
+        base = self.specs[0][1].rows(),
         steps = self.steps(),
         runs = self.runs[columns].to_dict('split')['data'])
 

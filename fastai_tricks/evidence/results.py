@@ -7,9 +7,9 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.results.html.md"""
 # %% auto #0
 __all__ = ['table_columns', 'Ablation']
 
-# %% ../../nbs/75_evidence.results.ipynb #4f5a1cb0
+# %% ../../nbs/75_evidence.results.ipynb #e1ccfb68
 from fastai.vision.all import *
-from ..base.tables import md_table, txt_table
+from ..base.tables import Rows
 from .plan import modes
 from .interval import paired_effects, two_way, verdict
 from .rows import run_columns, unpack_hits
@@ -184,9 +184,9 @@ _headings = { # Heading to what stands below it, from a row of the table
     'calibration error, %': lambda o: number_text(100*o.calibration),
     'seeds':                lambda o: f'{o.seeds} ({o.failed} failed)' if o.failed else f'{o.seeds}'}
 
-def readable(t):
-    "The table `t` as people read it: (heading, rows of text)"
-    return tuple(_headings),[tuple(f(o) for f in _headings.values()) for _,o in t.iterrows()]
+def readable(t)->Rows:
+    "The table `t` as people read it"
+    return Rows([[f(o) for f in _headings.values()] for _,o in t.iterrows()], list(_headings))
 
 # %% ../../nbs/75_evidence.results.ipynb #15b06603
 @patch
@@ -217,11 +217,9 @@ def small_print(self:Ablation)->str:
 # %% ../../nbs/75_evidence.results.ipynb #b7ea794f
 @patch
 def __repr__(self:Ablation):
-    head,rows = readable(self.table())
-    return f'{txt_table(rows, head)}\n{self.small_print()}'
+    return f'{readable(self.table())}\n{self.small_print()}'
 
 # %% ../../nbs/75_evidence.results.ipynb #f152039f
 @patch
 def _repr_markdown_(self:Ablation):
-    head,rows = readable(self.table())
-    return f'{md_table(rows, head)}\n\n{self.small_print()}'
+    return f'{readable(self.table())._repr_markdown_()}\n\n{self.small_print()}'

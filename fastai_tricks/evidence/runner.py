@@ -7,13 +7,14 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.runner.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/74b_evidence.runner.ipynb #86d6d19c
+# %% ../../nbs/74b_evidence.runner.ipynb #68d01ff6
 import json, time
 import joblib
 from tqdm.auto import tqdm
 from fastai.vision.all import *
-from .rows import append_row, commit_here, read_rows, run_key, versions
-from .duration import clock_time
+from ..base.here import commit_here, versions
+from ..train.duration import clock_time
+from .rows import append_row, read_rows, run_key
 from .workers import run_in_processes
 from .cluster import run_in_ray
 

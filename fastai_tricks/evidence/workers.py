@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import cloudpickle
 from joblib.externals.loky import process_executor
 from fastai.vision.all import *
-from ..data.samples import MemoryDL
+from ..data.memory import MemoryDL
 from .rows import killed_row
 from .measure import run_once
 
