@@ -95,7 +95,7 @@ def _about(recipe):
 def _trick_row(t):
     "Name, values and source of a trick"
     values = {k:v for k,v in {**t.params, **t.kw}.items() if v is not None}
-    return t.name, ', '.join(f'{k}={describe(v)}' for k,v in values.items()) or '-', t.where
+    return t.name, ', '.join(f'{k}={describe(v)}' for k,v in values.items()) or '-', t.paper
 
 # %% ../nbs/60_recipe_file.ipynb #72679ac2
 @patch
@@ -147,8 +147,8 @@ def _check_plain(recipe):
             raise ValueError(f"`{t.name}` is not a registered trick, so a file cannot name it. Make it one by `@trick`.")
         for k,v in t.kw.items():
             if v is None or _is_plain(v): continue
-            raise ValueError(f"`{k}` of `{t.name}` is {describe(v)}, which TOML cannot hold. "
-                             "Leave it out of the recipe and pass it when the recipe is used, as `recipe(name).learner(dls, teacher=...)`.")
+            raise ValueError(f"`{k}` of `{t.name}` is {describe(v)}, which TOML cannot hold. Leave it out of the recipe and pass it "
+                             "when the recipe is used, as `recipe(name).learner(dls, teacher=...)`.")
 
 # %% ../nbs/60_recipe_file.ipynb #09888ba2
 def _inline_rows(entries):

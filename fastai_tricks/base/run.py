@@ -70,7 +70,9 @@ def _model(self:Spec, dls)->nn.Module:
     n_out,c_in = n_outputs(dls),n_channels(dls)
     seed_everything(self.seed)
     model = build_model(self.arch, n_out, c_in, **self.model_kw)
-    for edit in self.edits: model = ifnone(edit(model), model)
+    for edit in self.edits:
+        edited = edit(model)
+        if isinstance(edited, nn.Module): model = edited # an edit in place may return something else
     return model
 
 # %% ../../nbs/03_base.run.ipynb #9fb1bdf6

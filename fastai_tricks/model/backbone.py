@@ -19,14 +19,14 @@ def small_resnet18(
     c_in:int=3, # Channels of the images, at least 1
     **kwargs, # Passed to `resnet18a`
 )->nn.Module:
-    "A ResNet-18-A for images up to 64 pixels that a CPU trains in seconds: a quarter of the width, halved once before the blocks"
+    "A ResNet-18-A for images up to 64 pixels: a quarter of the width, halved once before the blocks"
     net = resnet18a(n_out, c_in=c_in, **{'zero_gamma':False, 'stem':'small', 'widen':.25, **kwargs})
     net.conv1.stride = (2,2)
     return net
 
 # %% ../../nbs/47_model.backbone.ipynb #195fec2e
 def transfer_net(
-    arch, # A builder (ours, torchvision's, fastai's), the name of a torchvision or timm model, or a network, which is returned as it is
+    arch, # A builder (ours, torchvision's, fastai's), a torchvision or timm name, or a network, which is returned
     n_out:int, # Number of outputs, at least 1
     c_in:int=3, # Channels of the images, at least 1
     pretrained:bool=True, # Load pretrained weights; fails where they cannot be had

@@ -63,7 +63,7 @@ def deep_stem(
 
 # %% ../../nbs/40_model.edits.ipynb #00102898
 def pool_shortcut(
-    down:nn.Sequential, # The shortcut of a block: a 1x1 convolution, whose stride becomes 1, and a norm; both are used on
+    down:nn.Sequential, # Shortcut of a block: a 1x1 convolution, whose stride becomes 1, and a norm; both are used on
 )->nn.Sequential: # mean, conv, norm
     "Halve the image by a 2x2 mean before the 1x1 convolution (He et al. 2018, section 4.2, figure 2c)"
     conv,s = down[0],down[0].stride[0]

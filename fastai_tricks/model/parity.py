@@ -25,7 +25,7 @@ def stir_norms(net):
 # %% ../../nbs/41_model.parity.ipynb #1abd1c95
 @torch.no_grad()
 def output_gaps(ours, ref, sizes=(96,97,95)):
-    "The largest difference of outputs with the weights of `ref`, as a share of what the image changes, at each of `sizes`"
+    "The largest difference of outputs with the weights of `ref`, as a share of what the image changes, at each size"
     ref = stir_norms(ref)
     ours.load_state_dict(ref.state_dict(), strict=True)
     ours.eval()

@@ -256,11 +256,11 @@ def after_batch(self:Distill):
 
 # %% ../../nbs/56_target.distill.ipynb #f106f609
 @patch
-def held(self:Distill): return self.match.state() # projectors, their gradients, their optimizer
+def get_extra_state(self:Distill): return self.match.state() # projectors, their gradients, their optimizer
 
 # %% ../../nbs/56_target.distill.ipynb #4cdb944a
 @patch
-def take(self:Distill, held): self.match.load(held, first(self.learn.model.parameters()).device)
+def set_extra_state(self:Distill, state): self.match.load(state, first(self.learn.model.parameters()).device)
 
 # %% ../../nbs/56_target.distill.ipynb #c5673880
 @trick(paper='He et al. 2018, section 5.3; Hinton et al. 2015', slot='teacher', touches='loss, in training only',
