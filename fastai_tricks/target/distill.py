@@ -262,6 +262,14 @@ def get_extra_state(self:Distill): return self.match.state() # projectors, their
 @patch
 def set_extra_state(self:Distill, state): self.match.load(state, first(self.learn.model.parameters()).device)
 
+# %% ../../nbs/56_target.distill.ipynb #e2d2de48
+@patch
+def from_earlier(self:Distill, attrs:dict)->dict:
+    "The attributes of an older checkpoint as they are now"
+    names = dict(hard_loss='_hards', soft_loss='_softs', hint_loss='_hints')
+    if '_hards' not in attrs: return attrs
+    return {**attrs, '_values': {k:attrs[v] for k,v in names.items()}}
+
 # %% ../../nbs/56_target.distill.ipynb #c5673880
 @trick(paper='He et al. 2018, section 5.3; Hinton et al. 2015', slot='teacher', touches='loss, in training only',
        cost='a forward of the teacher in each batch, or once with `cache_teacher`',
