@@ -1,4 +1,5 @@
-"What all tests need, before torch is imported: one thread for each process, as the tests run side by side; children that hear Ctrl-C"
+"""What all tests need before torch is imported:
+one thread for each process, as the tests run side by side, and children that hear Ctrl-C"""
 import os, signal, sys, time
 from pathlib import Path
 
@@ -7,8 +8,10 @@ os.environ.setdefault('MPLBACKEND', 'Agg')
 
 def hear_interrupts():
     """Give SIGINT back to the programs that are started from here.
-    A shell that starts the tests in the background has it ignored, and what is ignored stays so in every child, while a handler of ours does not outlive `exec`."""
-    if signal.getsignal(signal.SIGINT)==signal.SIG_IGN: signal.signal(signal.SIGINT, lambda *args: None) # we ourselves go on ignoring it
+    A shell that starts the tests in the background has it ignored, and what is ignored stays so in every child.
+    A handler of ours does not outlive `exec`."""
+    if signal.getsignal(signal.SIGINT)!=signal.SIG_IGN: return
+    signal.signal(signal.SIGINT, lambda *args: None) # we ourselves go on ignoring it
 
 hear_interrupts()
 

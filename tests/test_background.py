@@ -1,5 +1,5 @@
 "The suite does the same in the background of a shell, which has SIGINT ignored there"
-import os, shutil, signal, subprocess, sys, textwrap
+import os, shutil, signal, subprocess, sys
 from pathlib import Path
 
 program = [sys.executable, '-c', "import time; print('ready', flush=True); time.sleep(60)"]
@@ -18,10 +18,12 @@ def interrupted(**kw):
 def test_a_child_hears_sigint(): assert interrupted()==-signal.SIGINT
 
 def test_so_it_does_in_the_background(tmp_path):
-    for o in ('conftest.py',Path(__file__).name): shutil.copy(Path(__file__).parent/o, tmp_path)
+    here = Path(__file__)
+    for name in ('conftest.py', here.name): shutil.copy(here.parent/name, tmp_path)
     inner = f'{sys.executable} -m pytest -q -p no:cacheprovider -k child_hears {tmp_path}'
     env = {k:v for k,v in os.environ.items() if k!='SUITE_TIMES'}
-    r = subprocess.run(['bash', '-c', f'{inner} & wait $!'], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
+    in_background = ['bash', '-c', f'{inner} & wait $!']
+    r = subprocess.run(in_background, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
     assert r.returncode==0 and '1 passed' in r.stdout, r.stdout+r.stderr
 
 def test_the_background_is_what_has_it_ignored(tmp_path):

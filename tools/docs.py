@@ -1,6 +1,6 @@
 """The README and the site from the notebooks, with nothing but the dev requirements:
 
-  python tools/docs.py readme    README.md from nbs/index.ipynb, which is run anew if it does not list every trick
+  python tools/docs.py readme    README.md from nbs/index.ipynb, which is run anew if it does not list every trick; and the shelf
   python tools/docs.py site      the site in _docs/: nbdev's processing, then smalldocs; Quarto reads nbs/_quarto.yml
   python tools/docs.py serve     show it at http://localhost:3000
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import shelf
 from pages.links import check_site
 from pages.markdown import list_tricks, readme
 from pages.processed import processed
@@ -101,6 +102,7 @@ def main():
     else:
         list_tricks()
         write(root/'README.md', readme())
+        shelf.main()
         print(root/'README.md')
 
 if __name__=='__main__': main()

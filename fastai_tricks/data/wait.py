@@ -16,6 +16,7 @@ from ..base.callback import Order, TrickCallback
 class DataWait(TrickCallback):
     "Note how long training waits for its batches, and say it when a fit ends"
     order = Order.FIRST # to see a batch; `_StepEnd` is the last
+    in_identity = False # a training goes on with it or without it
     def __init__(self,
         limit:float=.25, # Share of the time from which on waiting is called a bottleneck, 0 to 1
         verbose:bool=True, # Say it when a fit ends
@@ -29,7 +30,8 @@ class DataWait(TrickCallback):
 # %% ../../nbs/15_data.wait.ipynb #b7a15bd0
 class _StepEnd(Callback):
     "The last to hear that a batch is done: from here on, training waits for the next one"
-    order,run_valid,in_export = Order.LAST,False,False
+    order,run_valid = Order.LAST,False
+    in_export = in_identity = False
     def __init__(self, of): self._of = of
     def after_batch(self): self._of._clock.since = time.perf_counter()
 

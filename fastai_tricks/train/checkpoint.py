@@ -8,93 +8,146 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.checkpoint.html.md"""
 __all__ = ['read_checkpoint', 'Checkpoint']
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #eb490b6f
-import collections, contextlib, hashlib, inspect, os, random, re, time, warnings
+import os, re, time, warnings
 from fastai.basics import *
-from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.progress import ProgressCallback
-import fastai.callback.schedule
 from ..base.wrap import wrap_again
-from ..base.callback import TrickCallback
+from ..base.callback import Order, TrickCallback
 from .state import loader_workers, pack, rng_state, training_identity, training_state
 
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #20b5899d
-def _write(path, d):
-    tmp = path.with_suffix('.tmp')
+# %% ../../nbs/25a_train.checkpoint.ipynb #f74355d8
+def _write(file, content):
+    "Write `content` to `file`: all of it, or nothing"
+    tmp = file.with_suffix('.tmp')
     try:
         with tmp.open('wb') as f:
-            torch.save(d, f)
+            torch.save(content, f)
             f.flush()
             os.fsync(f.fileno())
-        tmp.replace(path)
-    finally:
-        if tmp.exists(): tmp.unlink()
+        tmp.replace(file)
+    finally: tmp.unlink(missing_ok=True)
 
-# %% ../../nbs/25a_train.checkpoint.ipynb #af941891
-def checkpoint_files(path): return sorted(Path(path).glob('*.ckpt'), key=lambda o: o.stem, reverse=True) # newest first
+# %% ../../nbs/25a_train.checkpoint.ipynb #178cf275
+def checkpoint_files(
+    path, # Folder of a `Checkpoint`
+)->list: # Newest first
+    "The checkpoints in a folder"
+    return sorted(Path(path).glob('*.ckpt'), key=lambda o: o.stem, reverse=True)
 
-# %% ../../nbs/25a_train.checkpoint.ipynb #34759c2e
+# %% ../../nbs/25a_train.checkpoint.ipynb #01a411e5
 def read_checkpoint(
     path, # Folder of a `Checkpoint`, or one of its files
 )->dict: # Its content; plain containers
     "The newest checkpoint that can be read"
-    path,bad = Path(path),[]
-    for f in ([path] if path.is_file() else checkpoint_files(path)):
-        try: return torch.load(f, weights_only=True, map_location='cpu')
-        except Exception as e: bad.append(f'{f.name}: {type(e).__name__}')
-    raise ValueError(f"There is no checkpoint in {path}" + (f" that can be read ({', '.join(bad)})" if bad else '') + '.')
+    path,errors = Path(path),[]
+    for file in ([path] if path.is_file() else checkpoint_files(path)):
+        try: return torch.load(file, weights_only=True, map_location='cpu')
+        except Exception as e: errors.append(f'{file.name}: {type(e).__name__}')
+    unread = f" that can be read ({', '.join(errors)})" if errors else ''
+    raise ValueError(f"There is no checkpoint in {path}{unread}.")
 
-# %% ../../nbs/25a_train.checkpoint.ipynb #6fd3ad31
-def _period(every):
-    "(unit, number) of `every`"
+# %% ../../nbs/25a_train.checkpoint.ipynb #0d4d92c1
+_seconds = {'s': 1, 'sec': 1, 'min': 60, 'h': 3600}
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #02bfce0f
+def period(
+    every, # 'epoch', a number of steps, or a time as '10min'
+)->tuple: # ('epoch', 'step' or 'time', how many; seconds for a time)
+    "What `every` of a `Checkpoint` means"
     if every=='epoch': return 'epoch',1
     m = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(s|sec|min|h)?', str(every).strip())
-    if not m or float(m[1])<=0: raise ValueError(f"`every` is 'epoch', a number of steps, or a time as '10min', got {every!r}.")
-    if m[2]: return 'time',float(m[1])*{'s':1,'sec':1,'min':60,'h':3600}[m[2]]
+    if not m or float(m[1])<=0: raise ValueError(
+        f"`every` is 'epoch', a number of steps, or a time as '10min', got {every!r}.")
+    if m[2]: return 'time',float(m[1])*_seconds[m[2]]
     return 'step',int(float(m[1]))
 
-# %% ../../nbs/25a_train.checkpoint.ipynb #3cfaf7f2
+# %% ../../nbs/25a_train.checkpoint.ipynb #f863c10f
 class Checkpoint(TrickCallback):
     "Write down all that a training is, so that `Learner.resume` can go on from there"
     role = 'checkpoint'
-    order = 10**6 # after everything else
+    order = Order.CHECKPOINT
     def __init__(self,
         path, # Folder for the checkpoints
-        every='epoch', # How often: 'epoch' (when one ends), a number of batches, or a time as '10min'; the end of the training is written in any case
+        every='epoch', # How often: when an 'epoch' ends, a number of batches, or a time as '10min'; always at the end
         keep:int=3, # How many to keep, at least 1
     ):
         super().__init__()
         wrap_again(Learner) # somebody may have defined a way to fit anew
         if keep<1: raise ValueError(f"`keep` is at least 1, got {keep}.")
         self.path,self.every,self.keep = Path(path),every,keep
-        self._unit,self._n = _period(every)
-        self._last,self._start,self._k = (0,time.monotonic()),None,None
+        self._unit,self._n = period(every)
+        self._last_iter,self._last_time = 0,time.monotonic()
+        self.epoch_start,self.batches = None,None
 
-    def before_fit(self):
-        super().before_fit()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._last = (self.train_iter,time.monotonic())
+# %% ../../nbs/25a_train.checkpoint.ipynb #35a956ee
+@patch
+def _note_written(self:Checkpoint): self._last_iter,self._last_time = self.train_iter,time.monotonic()
 
-    def before_train(self): self._start = rng_state(self.learn) # the loader begins now
+# %% ../../nbs/25a_train.checkpoint.ipynb #8b644cec
+@patch
+def before_fit(self:Checkpoint):
+    TrickCallback.before_fit(self)
+    self.path.mkdir(parents=True, exist_ok=True)
+    self._note_written()
 
-    def after_batch(self):
-        self._k = self.iter+1
-        steps,t = self._last
-        if self._unit=='step' and self.train_iter-steps>=self._n or self._unit=='time' and time.monotonic()-t>=self._n: self.write()
+# %% ../../nbs/25a_train.checkpoint.ipynb #bd371fe5
+@patch
+def before_train(self:Checkpoint): self.epoch_start = rng_state(self.learn)
 
-    def after_epoch(self):
-        self._k = None
-        if self._unit=='epoch' or self.epoch==self.n_epoch-1: self.write()
+# %% ../../nbs/25a_train.checkpoint.ipynb #915dff57
+@patch
+def _is_due(self:Checkpoint)->bool:
+    "Is it time to write, in the middle of an epoch?"
+    if self._unit=='step': return self.train_iter-self._last_iter>=self._n
+    return self._unit=='time' and time.monotonic()-self._last_time>=self._n
 
-    def write(self):
-        "Write a checkpoint now"
-        call = getattr(self.learn, '_call', None) or dict(name='fit', kw={}, cbs=False, no=0)
-        d = dict(format=2, state=training_state(self.learn, self._k, None if self._k is None else self._start), identity=training_identity(self.learn), workers=loader_workers(self.learn), call={**call, 'kw':pack(call['kw'])},
-                 when=time.strftime('%Y-%m-%dT%H:%M:%S'), torch=str(torch.__version__), done=False)
-        self.write_file(d, f"{call['no']:02d}-{self.epoch+1:05d}" if self._k is None else f"{call['no']:02d}-{self.epoch:05d}-{self._k:07d}")
-        self._last = (self.train_iter,time.monotonic())
+# %% ../../nbs/25a_train.checkpoint.ipynb #e5eb8650
+@patch
+def after_batch(self:Checkpoint):
+    self.batches = self.iter+1
+    if self._is_due(): self.write()
 
-    def write_file(self, d, nm):
-        try: _write(self.path/f'{nm}.ckpt', d)
-        except OSError as e: return warnings.warn(f"No checkpoint was written to {self.path}: {e.strerror or e}. The training goes on; the last good one is {first(o.name for o in checkpoint_files(self.path)) or 'none'}.")
-        for o in checkpoint_files(self.path)[self.keep:]: o.unlink()
+# %% ../../nbs/25a_train.checkpoint.ipynb #a5215d9f
+@patch
+def after_epoch(self:Checkpoint):
+    self.batches = None
+    if self._unit=='epoch' or self.epoch==self.n_epoch-1: self.write()
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #8f897de5
+@patch
+def _content(self:Checkpoint, call)->dict:
+    "What is written"
+    start = None if self.batches is None else self.epoch_start
+    return dict(
+        format=2,
+        state=training_state(self.learn, self.batches, start),
+        identity=training_identity(self.learn),
+        workers=loader_workers(self.learn),
+        call={**call, 'kw':pack(call['kw'])},
+        when=time.strftime('%Y-%m-%dT%H:%M:%S'),
+        torch=str(torch.__version__),
+        done=False,
+    )
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #d96e4881
+@patch
+def write(self:Checkpoint):
+    "Write a checkpoint now"
+    call = getattr(self.learn, 'fit_call', None) or dict(name='fit', kw={}, cbs=False, no=0)
+    done = f'{self.epoch+1:05d}' if self.batches is None else f'{self.epoch:05d}-{self.batches:07d}'
+    self.write_file(self._content(call), f"{call['no']:02d}-{done}")
+    self._note_written()
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #20b5899d
+@patch
+def write_file(self:Checkpoint,
+    content:dict, # What `read_checkpoint` will give
+    stem:str, # Name of the file, without `.ckpt`
+):
+    "Write `content`, and remove what is older than the newest `keep`"
+    try: _write(self.path/f'{stem}.ckpt', content)
+    except OSError as e:
+        last = first(o.name for o in checkpoint_files(self.path)) or 'none'
+        warnings.warn(f"No checkpoint was written to {self.path}: {e.strerror or e}. "
+                      f"The training goes on; the last good one is {last}.")
+        return
+    for o in checkpoint_files(self.path)[self.keep:]: o.unlink()

@@ -7,7 +7,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.decay.html.md"""
 # %% auto #0
 __all__ = ['no_decay_names', 'NoBiasDecay', 'decay_report']
 
-# %% ../../nbs/22_train.decay.ipynb #b4bd0b47
+# %% ../../nbs/22_train.decay.ipynb #4dba0596
 from fastai.basics import *
 from ..base.warn import NoEffectWarning
 from ..base.reload import has_role

@@ -8,33 +8,40 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.lr_find.html.md"""
 __all__ = []
 
 # %% ../../nbs/25c_train.lr_find.ipynb #808b5655
-import collections, contextlib, hashlib, inspect, os, random, re, time, warnings
 from fastai.basics import *
-from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.progress import ProgressCallback
-import fastai.callback.schedule
+import fastai.callback.schedule # `Learner.lr_find`
 from ..base.wrap import wrap
-from .state import rng_state, set_rng_state
+from .state import copy_grads, copy_weights, rng_state, set_grads, set_rng_state
 
+# %% ../../nbs/25c_train.lr_find.ipynb #5409e3a9
+def _copy_optimizer(opt):
+    "State and hyper-parameters of `opt`; None if there is none"
+    return None if opt is None else (deepcopy(opt.state_dict()), [dict(o) for o in opt.hypers])
 
-# %% ../../nbs/25c_train.lr_find.ipynb #2cc57d09
+# %% ../../nbs/25c_train.lr_find.ipynb #3cb8b5b5
+def _put_back_optimizer(learn, copied):
+    "Give the optimizer of `learn` what `_copy_optimizer` had; `fit` makes a new one if there was none"
+    if copied is None:
+        learn.opt = None
+        return
+    state,hypers = copied
+    learn.opt.load_state_dict(state)
+    for now,before in zip(learn.opt.hypers, hypers): now.update(before)
+
+# %% ../../nbs/25c_train.lr_find.ipynb #31bb5c93
 def _leaving_no_trace(f):
     "Wrap `lr_find`: weights, optimizer, gradients and random states are afterwards what they were before"
     @functools.wraps(f)
     def lr_find(self, *args, **kwargs):
-        states,rng = {k:v.detach().clone() for k,v in self.model.state_dict().items()},rng_state(self)
-        opt = None if self.opt is None else (deepcopy(self.opt.state_dict()), [dict(h) for h in self.opt.hypers])
-        grads = [None if p.grad is None else p.grad.detach().clone() for p in self.model.parameters()]
+        weights,grads = copy_weights(self.model),copy_grads(self.model)
+        opt,rng = _copy_optimizer(self.opt),rng_state(self)
         try: return f(self, *args, **kwargs)
         finally:
-            self.model.load_state_dict(states)
-            for p,g in zip(self.model.parameters(), grads): p.grad = g
-            if opt is None: self.opt = None # `fit` makes one
-            else:
-                self.opt.load_state_dict(opt[0])
-                for g,h in zip(self.opt.hypers, opt[1]): g.update(h)
+            self.model.load_state_dict(weights)
+            set_grads(self.model, grads)
+            _put_back_optimizer(self, opt)
             set_rng_state(self, rng)
     return lr_find
 
-# %% ../../nbs/25c_train.lr_find.ipynb #0833e4dc
-wrap(Learner, 'lr_find', _leaving_no_trace)
+# %% ../../nbs/25c_train.lr_find.ipynb #a59b5e69
+wrap(Learner, 'lr_find', _leaving_no_trace, why='the training after it is the one without it')

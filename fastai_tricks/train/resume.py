@@ -7,110 +7,164 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.resume.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/25b_train.resume.ipynb #896872ec
-import collections, contextlib, hashlib, inspect, os, random, re, time, warnings
+# %% ../../nbs/25b_train.resume.ipynb #b5cdeda9
+import hashlib, inspect, warnings
 from fastai.basics import *
-from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.progress import ProgressCallback
-import fastai.callback.schedule
+import fastai.callback.schedule # fastai's ways to fit
 from ..base.reload import has_role
 from ..base.wrap import wrap, wrap_again
+from ..base.callback import Order
 from .state import NotPlain, loader_workers, pack, set_rng_state, set_training_state
 from .state import training_identity, unpack
 from .checkpoint import Checkpoint, checkpoint_files, read_checkpoint
-from . import fine_tune, schedule
+from . import schedule, fine_tune
 
 # %% ../../nbs/25b_train.resume.ipynb #975b5ad0
-_ways = 'fit fit_one_cycle fit_flat_cos fit_sgdr fine_tune fit_warmup_cos fit_warmup_step fine_tune_cos'.split()
+_ways_to_fit = [
+    'fit', 'fit_one_cycle', 'fit_flat_cos', 'fit_sgdr', 'fine_tune', # fastai's
+    'fit_warmup_cos', 'fit_warmup_step', 'fine_tune_cos',
+]
 
-def _noted(nm, f):
+# %% ../../nbs/25b_train.resume.ipynb #19ef766a
+def _is_plain(o):
+    try: pack(o)
+    except NotPlain: return False
+    return True
+
+# %% ../../nbs/25b_train.resume.ipynb #d0f4a13d
+def _arguments(f, learn, args, kwargs):
+    "The arguments of a call of `f`, by name"
+    bound = inspect.signature(f).bind(learn, *args, **kwargs).arguments
+    kw = dict(list(bound.items())[1:])
+    return {**kw, **kw.pop('kwargs', {})}
+
+# %% ../../nbs/25b_train.resume.ipynb #f0f29b05
+def _mark_done(cbs):
+    "Note in the newest checkpoint of each `Checkpoint` that the training has ended"
+    for cb in cbs:
+        if not has_role(cb, 'checkpoint'): continue
+        newest = first(checkpoint_files(cb.path))
+        if newest: cb.write_file({**read_checkpoint(newest), 'done':True}, newest.stem)
+
+# %% ../../nbs/25b_train.resume.ipynb #6b250b12
+def _noted(name, f):
     "Wrap a way to fit: note the outermost call"
     @functools.wraps(f)
     def way(self, *args, **kwargs):
-        if getattr(self, '_call', None) is not None: return f(self, *args, **kwargs)
-        kw = dict(list(inspect.signature(f).bind(self, *args, **kwargs).arguments.items())[1:])
-        kw.update(kw.pop('kwargs', {}))
-        cbs = L(kw.get('cbs'))
-        plain = {}
-        for k,v in kw.items():
-            try: pack(v)
-            except NotPlain: continue
-            plain[k] = v
-        self._call = dict(name=nm, kw={k:v for k,v in plain.items() if k!='cbs'}, cbs=any(not has_role(o, 'checkpoint') for o in cbs), no=-1)
+        if getattr(self, 'fit_call', None) is not None: return f(self, *args, **kwargs)
+        kw = _arguments(f, self, args, kwargs)
+        cbs = L(kw.pop('cbs', None))
+        self.fit_call = dict(
+            name=name,
+            kw={k:v for k,v in kw.items() if _is_plain(v)},
+            cbs=any(not has_role(o, 'checkpoint') for o in cbs),
+            no=-1, # of the fits within the call: `fine_tune` has two
+        )
         try: res = f(self, *args, **kwargs)
-        finally: call,self._call = self._call,None
-        for o in [*self.cbs, *cbs]:
-            if has_role(o, 'checkpoint') and (fs:=checkpoint_files(o.path)): o.write_file({**read_checkpoint(fs[0]), 'done':True}, fs[0].stem)
+        finally: self.fit_call = None
+        _mark_done([*self.cbs, *cbs])
         return res
     return way
 
-# %% ../../nbs/25b_train.resume.ipynb #19ef766a
+# %% ../../nbs/25b_train.resume.ipynb #6432c757
+class _Restore(Callback):
+    "Put the state back when everything else has begun"
+    role,order,in_export = 'resume',Order.RESUME,False
+    def __init__(self, content): self.content = content
+    def before_fit(self):
+        _refuse_another(self.content, self.learn)
+        set_training_state(self.learn, self.content['state'])
+
+# %% ../../nbs/25b_train.resume.ipynb #e4d92b70
+def _shortened(s): return s if len(s)<=200 else f'{s[:180]}... ({hashlib.md5(s.encode()).hexdigest()[:6]})'
+
+# %% ../../nbs/25b_train.resume.ipynb #312f06fa
+def _refuse_another(content, learn):
+    "Refuse to go on with something else than `content` is the state of; warn where the last digits may differ"
+    now,workers = training_identity(learn),loader_workers(learn)
+    differs = [f'{k}: {_shortened(v)} in the checkpoint, {_shortened(now[k])} here'
+               for k,v in content['identity'].items() if now[k]!=v]
+    if differs: raise ValueError(
+        f"The checkpoint is of another training. {'; '.join(differs)}. Build the Learner as it was, or train anew.")
+    if content['workers']!=workers: warnings.warn(
+        f"The checkpoint was written with {content['workers'][0]} worker processes in the loader, "
+        f"here are {workers[0]}: random item transforms will draw other values.")
+    if content['torch']!=torch.__version__: warnings.warn(
+        f"The checkpoint was written with torch {content['torch']}, this is {torch.__version__}: "
+        "the last digits may differ.")
+
+# %% ../../nbs/25b_train.resume.ipynb #2b6253c0
+def _rest_of_epoch(learn, state):
+    "`Learner.all_batches` for the epoch that was broken off"
+    del learn.all_batches # this once
+    learn.n_iter = len(learn.dl)
+    set_rng_state(learn, state['start'])
+    batches = enumerate(learn.dl)
+    for _ in range(state['k']): next(batches)
+    set_training_state(learn, state)
+    for cb in learn.cbs:
+        if has_role(cb, 'checkpoint'): cb.epoch_start = state['start']
+    for i,b in batches: learn.one_batch(i, b)
+
+# %% ../../nbs/25b_train.resume.ipynb #23ad853d
+def _start_bars(learn):
+    "Have the progress bars begin"
+    for cb in learn.cbs:
+        if isinstance(cb, ProgressCallback) and getattr(cb, 'mbar', None): cb.mbar.update(0)
+
+# %% ../../nbs/25b_train.resume.ipynb #824d71bd
+def _fit_epochs(learn, state):
+    "`Learner._do_fit` from the epoch on that `state` is of"
+    _start_bars(learn)
+    begin = state['epoch'] + 1 if state['k'] is None else state['epoch']
+    for learn.epoch in range(begin, learn.n_epoch):
+        learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
+
+# %% ../../nbs/25b_train.resume.ipynb #16de1162
+def _fit_from(learn, content, f, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
+    "Call `f`, a `Learner.fit`, from where `content` was written"
+    state = content['state']
+    learn._do_fit = partial(_fit_epochs, learn, state)
+    if state['k'] is not None: learn.all_batches = partial(_rest_of_epoch, learn, state)
+    try: return f(learn, n_epoch, lr=lr, wd=wd, cbs=L(cbs)+_Restore(content), reset_opt=reset_opt)
+    finally:
+        for o in ('_do_fit','all_batches'): learn.__dict__.pop(o, None)
+
+# %% ../../nbs/25b_train.resume.ipynb #378075be
 def _jumping(f):
     "Wrap `Learner.fit`: count the fits of a call; when resuming, leave out what is done"
     @functools.wraps(f)
     def fit(self, n_epoch, *args, **kwargs):
-        if (call := getattr(self, '_call', None)) is not None: call['no'] += 1
-        to = getattr(self, '_resuming', None)
-        if to is None: return f(self, n_epoch, *args, **kwargs)
-        if call['no']<to['call']['no']: return
+        call = getattr(self, 'fit_call', None)
+        if call is not None: call['no'] += 1
+        content = getattr(self, '_resuming', None)
+        if content is None: return f(self, n_epoch, *args, **kwargs)
+        if call['no']<content['call']['no']: return
         self._resuming = None
-        return _fit_from(self, to, f, n_epoch, *args, **kwargs)
+        return _fit_from(self, content, f, n_epoch, *args, **kwargs)
     return fit
 
-# %% ../../nbs/25b_train.resume.ipynb #d0f4a13d
-class _Return(Callback):
-    "Put the state back when everything else has begun"
-    role = 'return'
-    order = 10**6+1
-    def __init__(self, d): self.d = d
-    def before_fit(self):
-        _same(self.d, self.learn)
-        set_training_state(self.learn, self.d['state'])
+# %% ../../nbs/25b_train.resume.ipynb #3065ed8c
+wrap(Learner, 'fit', _jumping, why='`resume` jumps to where the training was')
+for _name in _ways_to_fit:
+    wrap(Learner, _name, partial(_noted, _name), why='a checkpoint says which call it belongs to')
 
-# %% ../../nbs/25b_train.resume.ipynb #f0f29b05
-def _rest_of_epoch(learn, s):
-    "`Learner.all_batches` for the epoch that was broken off"
-    del learn.all_batches # this once
-    learn.n_iter = len(learn.dl)
-    set_rng_state(learn, s['start'])
-    batches = enumerate(learn.dl)
-    for _ in range(s['k']): next(batches)
-    set_training_state(learn, s) # what began with this epoch is as it was, too
-    for o in learn.cbs: # and goes on from the start of the epoch that was
-        if has_role(o, 'checkpoint'): o._start = s['start']
-    for o in batches: learn.one_batch(*o)
+# %% ../../nbs/25b_train.resume.ipynb #326c3a4b
+def _load_finished(learn, content, folder):
+    "The training has ended: only its weights are loaded"
+    learn.model.load_state_dict(content['state']['model'])
+    print(f"The training in {folder} had ended after {content['state']['epoch']+1} epochs; its weights are loaded.")
+    return learn
 
-# %% ../../nbs/25b_train.resume.ipynb #6b250b12
-def _start_bars(learn):
-    "A bar takes the time from the moment when it is set to 0, and the first epoch here is a later one"
-    for cb in learn.cbs:
-        if isinstance(cb, ProgressCallback) and getattr(cb, 'mbar', None): cb.mbar.update(0)
+# %% ../../nbs/25b_train.resume.ipynb #cc3fe789
+def _place(content):
+    "Where a training was, in words"
+    state = content['state']
+    epoch = f"epoch {state['epoch']+1}"
+    return f"after {epoch}" if state['k'] is None else f"after batch {state['k']} of {epoch}"
 
-# %% ../../nbs/25b_train.resume.ipynb #6432c757
-def _fit_from(learn, d, f, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
-    s = d['state']
-    def _do_fit():
-        _start_bars(learn)
-        for learn.epoch in range(s['epoch']+(s['k'] is None), learn.n_epoch): learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
-    learn._do_fit = _do_fit
-    if s['k'] is not None: learn.all_batches = partial(_rest_of_epoch, learn, s)
-    try: return f(learn, n_epoch, lr=lr, wd=wd, cbs=L(cbs)+_Return(d), reset_opt=reset_opt)
-    finally:
-        for o in ('_do_fit','all_batches'): learn.__dict__.pop(o, None)
-
-# %% ../../nbs/25b_train.resume.ipynb #e4d92b70
-def _same(d, learn):
-    "Refuse to go on with something else"
-    now = training_identity(learn)
-    odd = [f'{k}: {_short(v)} in the checkpoint, {_short(now[k])} here' for k,v in d['identity'].items() if now[k]!=v]
-    if odd: raise ValueError(f"The checkpoint is of another training. {'; '.join(odd)}. Build the Learner as it was, or train anew.")
-    if d['workers']!=loader_workers(learn): warnings.warn(f"The checkpoint was written with {d['workers'][0]} worker processes in the loader, here are {loader_workers(learn)[0]}: random item transforms will draw other values.")
-    if d['torch']!=torch.__version__: warnings.warn(f"The checkpoint was written with torch {d['torch']}, this is {torch.__version__}: the last digits may differ.")
-
-# %% ../../nbs/25b_train.resume.ipynb #312f06fa
-def _short(s): return s if len(s)<=200 else f'{s[:180]}... ({hashlib.md5(s.encode()).hexdigest()[:6]})'
-
-# %% ../../nbs/25b_train.resume.ipynb #2b6253c0
+# %% ../../nbs/25b_train.resume.ipynb #e1ec31d0
 @patch
 def resume(self:Learner,
     path, # Folder of a `Checkpoint`, or one of its files
@@ -118,22 +172,16 @@ def resume(self:Learner,
 )->Learner: # Trained
     "Go on with the training that the newest checkpoint in `path` belongs to, to the end that it had been given"
     wrap_again(Learner)
-    d = read_checkpoint(path)
-    call,folder = d['call'],Path(path).parent if Path(path).is_file() else Path(path)
-    cbs = L(cbs)
-    if call['cbs'] and not cbs: raise ValueError(f"The training was started with further callbacks in `{call['name']}(cbs=...)`. Pass the same ones: `learn.resume(path, cbs=...)`.")
-    if d['done']:
-        self.model.load_state_dict(d['state']['model'])
-        print(f"The training in {folder} had ended after {d['state']['epoch']+1} epochs; its weights are loaded.")
-        return self
+    content = read_checkpoint(path)
+    call,cbs = content['call'],L(cbs)
+    folder = Path(path).parent if Path(path).is_file() else Path(path)
+    if call['cbs'] and not cbs: raise ValueError(
+        f"The training was started with further callbacks in `{call['name']}(cbs=...)`. "
+        "Pass the same ones: `learn.resume(path, cbs=...)`.")
+    if content['done']: return _load_finished(self, content, folder)
     if not any(has_role(o, 'checkpoint') for o in [*self.cbs, *cbs]): cbs = cbs + Checkpoint(folder)
-    e,k = d['state']['epoch'],d['state']['k']
-    print(f"Going on with `{call['name']}` after " + (f'epoch {e+1}' if k is None else f'batch {k} of epoch {e+1}') + f", written {d['when']}.")
-    self._resuming = d
+    print(f"Going on with `{call['name']}` {_place(content)}, written {content['when']}.")
+    self._resuming = content
     try: getattr(self, call['name'])(**unpack(call['kw']), cbs=cbs)
     finally: self._resuming = None
     return self
-
-# %% ../../nbs/25b_train.resume.ipynb #23ad853d
-wrap(Learner, 'fit', _jumping)
-for _nm in _ways: wrap(Learner, _nm, partial(_noted, _nm))

@@ -8,125 +8,236 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.state.html.md"""
 __all__ = []
 
 # %% ../../nbs/25_train.state.ipynb #139639ec
-import collections, contextlib, hashlib, inspect, os, random, re, time, warnings
+import collections, random, time
+from contextlib import suppress
 from fastai.basics import *
-from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.progress import ProgressCallback
-import fastai.callback.schedule
+from fastai.callback.progress import CSVLogger, ProgressCallback
 from ..base.identity import describe
 from ..base.reload import has_role
 from ..data.key import data_key
 
-
 # %% ../../nbs/25_train.state.ipynb #189cc289
-class NotPlain(Exception): pass
+class NotPlain(Exception):
+    "Something that plain containers cannot hold"
 
 # %% ../../nbs/25_train.state.ipynb #75e51c20
 def pack(o):
     "`o` as plain containers; raises `NotPlain` if it is more than that"
     if o is None or isinstance(o, bool): return o
-    if isinstance(o, str): return str(o) # `torch.__version__` is more than that
+    if isinstance(o, str): return str(o)
     if isinstance(o, (int,np.integer)): return int(o)
     if isinstance(o, (float,np.floating)): return float(o)
     if isinstance(o, torch.Tensor): return o.detach().as_subclass(torch.Tensor).clone()
     if isinstance(o, np.ndarray): return {'kind':'array', 'of':torch.from_numpy(o.copy()), 'dtype':str(o.dtype)}
     if isinstance(o, (list,tuple,L)): return {'kind':type(o).__name__, 'of':[pack(v) for v in o]}
     if isinstance(o, slice): return {'kind':'slice', 'of':[pack(v) for v in (o.start,o.stop,o.step)]}
-    if type(o) in (dict,collections.OrderedDict,collections.defaultdict): return {'kind':'dict', 'of':[[pack(k),pack(v)] for k,v in o.items()]}
     if isinstance(o, np.random.Generator): return {'kind':'generator', 'of':pack(o.bit_generator.state)}
-    raise NotPlain(type(o).__name__)
+    if type(o) not in (dict,collections.OrderedDict,collections.defaultdict): raise NotPlain(type(o).__name__)
+    return {'kind':'dict', 'of':[[pack(k),pack(v)] for k,v in o.items()]}
 
 # %% ../../nbs/25_train.state.ipynb #dd3dfa0b
-def unpack(o):
-    if not isinstance(o, dict): return o
-    k,v = o['kind'],o['of']
-    if k=='array': return v.numpy().astype(o['dtype'])
-    if k=='dict': return {unpack(a):unpack(b) for a,b in v}
-    if k=='generator':
-        g = np.random.default_rng(0)
-        g.bit_generator.state = unpack(v)
-        return g
-    vs = [unpack(i) for i in v]
-    return {'list':list, 'tuple':tuple, 'L':L, 'slice':lambda v: slice(*v)}[k](vs)
+def _generator(state):
+    "A NumPy generator in `state`"
+    res = np.random.default_rng(0)
+    res.bit_generator.state = state
+    return res
 
-# %% ../../nbs/25_train.state.ipynb #b6a2f736
-def class_name(cb): return type(cb).__name__
+# %% ../../nbs/25_train.state.ipynb #bfa0e459
+_containers = {'list': list, 'tuple': tuple, 'L': L, 'slice': lambda parts: slice(*parts)}
+
+# %% ../../nbs/25_train.state.ipynb #2a6dcc38
+def unpack(o):
+    "What `pack` made `o` of"
+    if not isinstance(o, dict): return o
+    kind,content = o['kind'],o['of']
+    if kind=='array': return content.numpy().astype(o['dtype'])
+    if kind=='dict': return {unpack(k):unpack(v) for k,v in content}
+    if kind=='generator': return _generator(unpack(content))
+    return _containers[kind]([unpack(v) for v in content])
 
 # %% ../../nbs/25_train.state.ipynb #ee74a873
-def plain_attrs(o):
+def plain_attrs(
+    o, # Any object
+)->dict: # Name to packed value
     "The attributes of `o` that are plain"
     res = {}
     for k,v in o.__dict__.items():
-        try: res[k] = pack(v)
-        except NotPlain: pass
+        with suppress(NotPlain): res[k] = pack(v)
     return res
 
 # %% ../../nbs/25_train.state.ipynb #169273a6
-def _cb_states(learn):
-    "Of each callback the attributes that are plain: counters, draws, recorded rows"
-    res = []
-    for cb in learn.cbs.sorted('order'):
-        if has_role(cb, 'checkpoint') or has_role(cb, 'return'): continue
-        d = {k:v for k,v in plain_attrs(cb).items() if k not in ('learn','_init')}
-        res.append([class_name(cb), d, pack(cb.held()) if hasattr(type(cb), 'held') else None])
-    return res
+def set_attrs(
+    o, # Any object
+    values:dict, # As `plain_attrs` gave them
+):
+    "Give `o` the attributes it had"
+    for k,v in values.items(): o.__dict__[k] = unpack(v)
 
 # %% ../../nbs/25_train.state.ipynb #d61a6380
-def rng_state(learn):
-    np_state = np.random.get_state()
-    return dict(python=pack(random.getstate()), numpy=pack(list(np_state)), torch=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-                loaders=[pack(dl.rng.getstate()) if hasattr(dl, 'rng') else None for dl in learn.dls.loaders])
+def rng_state(learn)->dict:
+    "The random generators that decide what `learn` draws"
+    on_gpu = torch.cuda.is_available()
+    return dict(
+        python=pack(random.getstate()),
+        numpy=pack(list(np.random.get_state())),
+        torch=torch.get_rng_state(),
+        cuda=torch.cuda.get_rng_state_all() if on_gpu else [],
+        loaders=[pack(dl.rng.getstate()) if hasattr(dl, 'rng') else None for dl in learn.dls.loaders],
+    )
 
 # %% ../../nbs/25_train.state.ipynb #32dec472
-def set_rng_state(learn, d):
-    random.setstate(unpack(d['python']))
-    np.random.set_state(tuple(unpack(d['numpy'])))
-    torch.set_rng_state(d['torch'])
-    if d['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(d['cuda'])
-    for dl,s in zip(learn.dls.loaders, d['loaders']):
+def set_rng_state(learn, state:dict):
+    "Put the random generators back"
+    random.setstate(unpack(state['python']))
+    np.random.set_state(tuple(unpack(state['numpy'])))
+    torch.set_rng_state(state['torch'])
+    if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(state['cuda'])
+    for dl,s in zip(learn.dls.loaders, state['loaders']):
         if s is not None: dl.rng.setstate(unpack(s))
 
-# %% ../../nbs/25_train.state.ipynb #d109bbad
-def _not_part(o): return isinstance(o, fastai.learner.Recorder) or has_role(o, 'checkpoint') or has_role(o, 'return')
-
 # %% ../../nbs/25_train.state.ipynb #4e402f47
-def training_identity(learn):
-    "What must be the same when a training goes on"
-    cbs = [repr(o) if has_role(o, 'callback') else class_name(o) for o in learn.cbs.sorted('order') if not _not_part(o) and class_name(o) not in ('ProgressCallback','CSVLogger','DataWait','_StepEnd')]
-    return dict(model=describe([(nm,tuple(p.shape)) for nm,p in learn.model.state_dict().items()]), data=data_key(learn.dls), loss=describe(learn.loss_func), optimizer=describe(learn.opt_func), callbacks=', '.join(cbs), epochs=str(learn.n_epoch))
+def copy_weights(model:nn.Module)->dict:
+    "Copies of the weights and buffers of `model`, by name"
+    return {k:v.detach().clone() for k,v in model.state_dict().items()}
 
 # %% ../../nbs/25_train.state.ipynb #4655438a
-def loader_workers(learn): return [getattr(getattr(dl, 'fake_l', None), 'num_workers', 0) for dl in learn.dls.loaders[:1]]
+def copy_grads(model:nn.Module)->list:
+    "Copies of the gradients of `model`, None where there is none"
+    return [None if p.grad is None else p.grad.detach().clone() for p in model.parameters()]
 
 # %% ../../nbs/25_train.state.ipynb #96fc27f5
-def training_state(learn, k=None, start=None):
-    "All of a training after `k` batches of an epoch that began with the random state `start`; None: when the epoch has ended"
-    rec = learn.recorder
-    return dict(epoch=learn.epoch, k=k, start=start, elapsed=time.time()-rec.start_epoch if k is not None and hasattr(rec, 'start_epoch') else None, mets=[plain_attrs(o) for o in rec._train_mets], train_iter=learn.train_iter, pct_train=float(learn.pct_train), model={k:v.detach().clone() for k,v in learn.model.state_dict().items()}, opt=pack(learn.opt.state_dict()),
-        hypers=pack([dict(h) for h in learn.opt.hypers]), grads=[None if p.grad is None else p.grad.detach().clone() for p in learn.model.parameters()], trained=[p.requires_grad for p in learn.model.parameters()],
-        frozen=getattr(learn.opt, 'frozen_idx', 0), scaler=pack(learn.scaler.state_dict()) if hasattr(learn, 'scaler') else None, cbs=_cb_states(learn), smooth=[pack(rec.smooth_loss.count), pack(rec.smooth_loss.val)], rng=rng_state(learn))
+def set_grads(model:nn.Module, grads:list):
+    "Give the parameters of `model` these gradients"
+    for p,g in zip(model.parameters(), grads): p.grad = None if g is None else g.to(p.device)
 
 # %% ../../nbs/25_train.state.ipynb #2f7c31eb
-def set_training_state(learn, d):
-    learn.model.load_state_dict(d['model'])
-    for p,on,g in zip(learn.model.parameters(), d['trained'], d['grads']):
-        p.requires_grad_(on)
-        p.grad = None if g is None else g.to(p.device)
-    learn.opt.load_state_dict(unpack(d['opt']))
-    for g,h in zip(learn.opt.hypers, unpack(d['hypers'])): g.update(h)
-    learn.opt.frozen_idx = d['frozen']
-    if d['scaler'] is not None: learn.scaler.load_state_dict(unpack(d['scaler']))
-    mine = list(learn.cbs.sorted('order'))
-    for nm,vals,held in d['cbs']: # the n-th of a class gets what the n-th had
-        cb = first(o for o in mine if class_name(o)==nm)
+def _resumes(cb): return has_role(cb, 'checkpoint') or has_role(cb, 'resume')
+
+# %% ../../nbs/25_train.state.ipynb #9fdf835f
+def _callback_states(learn):
+    "Class name, plain attributes and what else is held, of each callback in order"
+    res = []
+    for cb in learn.cbs.sorted('order'):
+        if _resumes(cb): continue
+        attrs = {k:v for k,v in plain_attrs(cb).items() if k not in ('learn','_init')}
+        held = pack(cb.get_extra_state()) if hasattr(type(cb), 'get_extra_state') else None
+        res.append([type(cb).__name__, attrs, held])
+    return res
+
+# %% ../../nbs/25_train.state.ipynb #c2a29b1d
+def _present_attrs(cb, attrs):
+    "`attrs` of an older `cb` by their present names"
+    if has_role(cb, 'callback') and '_rng' in attrs:
+        attrs = {**attrs, 'rng':attrs['_rng']}
+        del attrs['_rng']
+    return cb.from_earlier(attrs) if hasattr(type(cb), 'from_earlier') else attrs
+
+# %% ../../nbs/25_train.state.ipynb #9c2f00c5
+def _set_callbacks(learn, states):
+    "Give each callback its state"
+    waiting = list(learn.cbs.sorted('order'))
+    for name,attrs,held in states:
+        cb = first(o for o in waiting if type(o).__name__==name)
         if cb is None: continue
-        mine.remove(cb)
-        for k,v in vals.items(): cb.__dict__[k] = unpack(v)
-        if held is not None: cb.take(unpack(held))
-    if d['k'] is not None:
-        for o,vals in zip(learn.recorder._train_mets, d['mets']):
-            for k,v in vals.items(): o.__dict__[k] = unpack(v)
-        if d['elapsed'] is not None: learn.recorder.start_epoch = time.time()-d['elapsed'] # the time between does not count
-    learn.recorder.smooth_loss.count,learn.recorder.smooth_loss.val = (unpack(o) for o in d['smooth'])
-    learn.train_iter,learn.pct_train = d['train_iter'],d['pct_train']
-    set_rng_state(learn, d['rng'])
+        waiting.remove(cb)
+        cb.__dict__.update(_present_attrs(cb, {k:unpack(v) for k,v in attrs.items()}))
+        if held is not None: cb.set_extra_state(unpack(held))
+
+# %% ../../nbs/25_train.state.ipynb #0667b08b
+def _elapsed(learn, k):
+    "Seconds since the epoch began; None between epochs"
+    begun = getattr(learn.recorder, 'start_epoch', None)
+    return None if k is None or begun is None else time.time()-begun
+
+# %% ../../nbs/25_train.state.ipynb #dd5a776d
+def training_state(learn,
+    k:int=None, # Batches of this epoch that are done; None: the epoch has ended
+    start:dict=None, # `rng_state` of the moment when the epoch began
+)->dict: # Plain containers
+    "All that decides how the training of `learn` goes on"
+    rec,opt = learn.recorder,learn.opt
+    return dict(
+        # where it is
+        epoch=learn.epoch,
+        k=k,
+        start=start,
+        train_iter=learn.train_iter,
+        pct_train=float(learn.pct_train),
+        elapsed=_elapsed(learn, k),
+        # what is trained
+        model=copy_weights(learn.model),
+        grads=copy_grads(learn.model),
+        trained=[p.requires_grad for p in learn.model.parameters()],
+        # what trains it
+        opt=pack(opt.state_dict()),
+        hypers=pack([dict(o) for o in opt.hypers]),
+        frozen=getattr(opt, 'frozen_idx', 0),
+        scaler=pack(learn.scaler.state_dict()) if hasattr(learn, 'scaler') else None,
+        # what was counted
+        cbs=_callback_states(learn),
+        mets=[plain_attrs(o) for o in rec._train_mets],
+        smooth=[pack(rec.smooth_loss.count), pack(rec.smooth_loss.val)],
+        # what will be drawn
+        rng=rng_state(learn),
+    )
+
+# %% ../../nbs/25_train.state.ipynb #a9b0f415
+def _set_trained(learn, state):
+    "Put back what is trained"
+    learn.model.load_state_dict(state['model'])
+    set_grads(learn.model, state['grads'])
+    for p,trained in zip(learn.model.parameters(), state['trained']): p.requires_grad_(trained)
+
+# %% ../../nbs/25_train.state.ipynb #05968060
+def _set_trainer(learn, state):
+    "Put back what trains it"
+    learn.opt.load_state_dict(unpack(state['opt']))
+    for group,hypers in zip(learn.opt.hypers, unpack(state['hypers'])): group.update(hypers)
+    learn.opt.frozen_idx = state['frozen']
+    if state['scaler'] is not None: learn.scaler.load_state_dict(unpack(state['scaler']))
+
+# %% ../../nbs/25_train.state.ipynb #3040ede6
+def _set_counted(learn, state):
+    "Put back what was counted"
+    rec = learn.recorder
+    _set_callbacks(learn, state['cbs'])
+    if state['k'] is not None:
+        for o,attrs in zip(rec._train_mets, state['mets']): set_attrs(o, attrs)
+        if state['elapsed'] is not None: rec.start_epoch = time.time()-state['elapsed']
+    rec.smooth_loss.count,rec.smooth_loss.val = (unpack(o) for o in state['smooth'])
+
+# %% ../../nbs/25_train.state.ipynb #032ccdc2
+def set_training_state(learn,
+    state:dict, # As `training_state` gave it
+):
+    "Put the training of `learn` back to where it was"
+    _set_trained(learn, state)
+    _set_trainer(learn, state)
+    _set_counted(learn, state)
+    learn.train_iter,learn.pct_train = state['train_iter'],state['pct_train']
+    set_rng_state(learn, state['rng'])
+
+# %% ../../nbs/25_train.state.ipynb #44c5c6de
+def _in_identity(cb):
+    "Does the training need this callback to be the same?"
+    if isinstance(cb, Recorder) or _resumes(cb): return False
+    return type(cb) not in (ProgressCallback,CSVLogger) and getattr(cb, 'in_identity', True)
+
+# %% ../../nbs/25_train.state.ipynb #d2b3ff7a
+def training_identity(learn)->dict: # What there is to compare, in words
+    "What must be the same when a training goes on"
+    cbs = [o for o in learn.cbs.sorted('order') if _in_identity(o)]
+    named = [repr(o) if has_role(o, 'callback') else type(o).__name__ for o in cbs]
+    return dict(
+        model=describe([(name,tuple(p.shape)) for name,p in learn.model.state_dict().items()]),
+        data=data_key(learn.dls),
+        loss=describe(learn.loss_func),
+        optimizer=describe(learn.opt_func),
+        callbacks=', '.join(named),
+        epochs=str(learn.n_epoch),
+    )
+
+# %% ../../nbs/25_train.state.ipynb #6a6ac524
+def loader_workers(learn)->list: # One number; none if there is no loader
+    "Number of worker processes of the training loader"
+    return [getattr(getattr(dl, 'fake_l', None), 'num_workers', 0) for dl in learn.dls.loaders[:1]]
