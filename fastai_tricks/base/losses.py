@@ -83,7 +83,7 @@ class LossInfo:
         loss,kw,self.axis = loss_inside(f)
         def option(name, default): return kw.get(name, getattr(loss, name, default))
         self.f,self.kind = f,loss_kind(f)
-        self.by_label = isinstance(loss, nn.CrossEntropyLoss) or loss is F.cross_entropy # divides by labels, not by items
+        self.by_label = isinstance(loss, nn.CrossEntropyLoss) or loss is F.cross_entropy # else it divides by items
         self.reduction = option('reduction', 'mean')
         self.weight = option('weight', None)
         self.ignore = option('ignore_index', -100)

@@ -8,6 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.agree.html.md"""
 __all__ = []
 
 # %% ../../nbs/26e_train.agree.ipynb #c51317f5
+import functools
 from fastai.basics import *
 from ..base.wrap import wrap
 from .messages import control_group

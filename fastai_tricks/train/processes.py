@@ -41,7 +41,7 @@ def join_processes(
     timeout:float=600., # Seconds after which a process that does not answer is given up
     cpu:bool=None, # Compute on the CPU, with gloo; None: only if there is no GPU, which takes nccl
 )->torch.device: # The device of this process
-    "Meet the processes that torchrun, `accelerate launch` or `notebook_launcher` started; a second call changes nothing"
+    "Meet the processes that torchrun, `accelerate launch` or `notebook_launcher` started; a second call does nothing"
     state = _process_state()
     if timeout<=0: raise ValueError(f"`timeout` is in seconds, above 0, got {timeout}.")
     wait = timedelta(seconds=timeout)
@@ -146,7 +146,7 @@ def _quiet_ranks(quiet):
 def processes(self:Learner,
     timeout:float=600., # Seconds until a silent process is given up, with a `LostProcess`; the first call sets it
     cpu:bool=None, # Compute on the CPU; None: only if there is no GPU
-    only_first=(), # Classes of callbacks that run in process 0 alone, beside those that write files, bars or to a tracker
+    only_first=(), # Classes of callbacks that run in process 0 alone, beside those that write files, bars or logs
     quiet:bool=True, # Print in process 0 alone
     **kwargs, # Passed to torch's `DistributedDataParallel`, such as `find_unused_parameters`
 ):

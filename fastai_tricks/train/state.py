@@ -124,6 +124,14 @@ def _callback_states(learn):
         res.append([type(cb).__name__, attrs, held])
     return res
 
+# %% ../../nbs/25_train.state.ipynb #c2a29b1d
+def _present_attrs(cb, attrs):
+    "`attrs` of an older `cb` by their present names"
+    if has_role(cb, 'callback') and '_rng' in attrs:
+        attrs = {**attrs, 'rng':attrs['_rng']}
+        del attrs['_rng']
+    return cb.from_earlier(attrs) if hasattr(type(cb), 'from_earlier') else attrs
+
 # %% ../../nbs/25_train.state.ipynb #9c2f00c5
 def _set_callbacks(learn, states):
     "Give each callback its state"
@@ -132,7 +140,7 @@ def _set_callbacks(learn, states):
         cb = first(o for o in waiting if type(o).__name__==name)
         if cb is None: continue
         waiting.remove(cb)
-        set_attrs(cb, attrs)
+        cb.__dict__.update(_present_attrs(cb, {k:unpack(v) for k,v in attrs.items()}))
         if held is not None: cb.set_extra_state(unpack(held))
 
 # %% ../../nbs/25_train.state.ipynb #0667b08b
