@@ -146,7 +146,7 @@ def main(folder, *words):
             if (name, seed) in done: continue
             if n_train not in data: data[n_train] = other_images(Path(folder), n_train)
             row = dict(name=name, **train(data[n_train], n_train, n_epoch, tricks, lr, seed))
-            append_row(tried, row, columns)
+            append_row(tried, row, columns, end='\n')
             print(*row.values(), flush=True)
 
 if __name__=='__main__': main(*sys.argv[1:])

@@ -8,13 +8,13 @@ def read_rows(path):
     if not Path(path).exists(): return []
     with open(path, newline='') as f: return list(csv.DictReader(f))
 
-def append_row(path, row, head):
-    "Add `row` to the CSV file `path`, which gets its heading if it is new"
+def append_row(path, row, head, end='\r\n'):
+    "Add `row` to the CSV file `path`, which gets its heading if it is new; lines end in `end`"
     path = Path(path)
     new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'a', newline='') as f:
-        w = csv.DictWriter(f, head)
+        w = csv.DictWriter(f, head, lineterminator=end)
         if new: w.writeheader()
         w.writerow(row)
 
