@@ -13,8 +13,8 @@ from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
 import fastai.callback.schedule # fastai's ways to fit
 from ..base.reload import has_role
+from ..base.order import Order
 from ..base.wrap import wrap, wrap_again
-from ..base.callback import Order
 from .state import NotPlain, loader_workers, pack, set_rng_state, set_training_state
 from .state import training_identity, unpack
 from .checkpoint import Checkpoint, checkpoint_files, read_checkpoint
