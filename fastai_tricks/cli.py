@@ -60,7 +60,8 @@ def _trained(args, train, folder, **kwargs):
         raise ValueError(f"{e.folder} holds another training ({told}). "
                          f"Give another --out, or `fastai-tricks resume {folder}`.") from e
     except StoppedTraining as e:
-        print(f"\nStopped after epoch {e.n_epoch}. The same command, or `fastai-tricks resume {folder}`, goes on from there.")
+        print(f"\nStopped after epoch {e.n_epoch}. "
+              f"The same command, or `fastai-tricks resume {folder}`, goes on from there.")
         return 130
     return 0
 

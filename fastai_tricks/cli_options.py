@@ -22,8 +22,8 @@ def _add_list(commands):
 def _add_show(commands):
     "Add `show` to `commands`"
     p = commands.add_parser('show', help='show the card of a trick or a recipe', **_as_written,
-        description='Show what there is to know about a trick (source, arguments, costs, when it hurts, measured effect) '
-                    'or a recipe (its tricks and their values).',
+        description='Show what there is to know about a trick (source, arguments, costs, when it hurts, '
+                    'measured effect) or a recipe (its tricks and their values).',
         epilog='examples:\n  fastai-tricks show mixup\n  fastai-tricks show paper-refined')
     p.add_argument('name', help='name of the trick or recipe, as in `fastai-tricks list`')
 
@@ -37,16 +37,16 @@ def _add_data(p):
 _train_help = """Train a network by a recipe: `fastai-tricks list` names them, `fastai-tricks show RECIPE` shows one.
 
 Writes to the folder --out: model.pkl (for fastai's load_learner), history.csv, recipe.toml, run.json (what was run,
-with versions), and checkpoints. Stop it when you like: the same command, or `fastai-tricks resume OUT`, goes on where it
-stopped, and ends with the weights that the unbroken run would have had.
+with versions), and checkpoints. Stop it when you like: the same command, or `fastai-tricks resume OUT`, goes on where
+it stopped, and ends with the weights that the unbroken run would have had.
 
 examples:
-  fastai-tricks train                                         the recipe for small data, on the images that come with the package
+  fastai-tricks train                                         the recipe for small data, on the embedded images
   fastai-tricks train --data photos --size 96 --epochs 20     a folder with a subfolder for each class
   fastai-tricks train --recipe paper-refined --arch resnet50d --data IMAGENETTE --size 224 --bs 128 --epochs 40
   fastai-tricks train --recipe mine.toml                      a recipe of your own
   torchrun --nproc_per_node 2 --no-python fastai-tricks train --data photos --bs 32
-                                                              two processes with 32 images each, on two GPUs or on the CPU
+                                                              two processes with 32 images each, on GPUs or the CPU
 """
 
 # %% ../nbs/90_cli_options.ipynb #d49c4b18
@@ -74,9 +74,9 @@ def _add_resume(commands):
     p.add_argument('out', help='folder that `fastai-tricks train --out` wrote')
 
 # %% ../nbs/90_cli_options.ipynb #a8832ed4
-_ablate_help = """Train plain fastai and a bag of tricks, each with several seeds: what is the bag worth in the same time, in what
-share of the time does it get as far, and which tricks carry that? Or, with --tricks, a baseline and then your tricks,
-one by one.
+_ablate_help = """Train plain fastai and a bag of tricks, each with several seeds: what is the bag worth in the same
+time, in what share of the time does it get as far, and which tricks carry that? Or, with --tricks, a baseline and then
+your tricks, one by one.
 
 Writes runs.csv (a row for every run), plot.png and report.html to the folder --out. Stop it when you like: the same
 command goes on with the runs that are missing.
@@ -108,7 +108,8 @@ def _add_compared(add):
         '(default: with the bag of the first command label_smoothing and zero_gamma)')
     add('--short', type=float, default=.4,
         help='for --mode bag: the share of the epochs after which the short bag ends (default: %(default)s)')
-    add('--grid', nargs='+', metavar='NAME=V,V', help='for --mode grid: values of an argument of the trick, as alpha=0.1,0.4')
+    add('--grid', nargs='+', metavar='NAME=V,V',
+        help='for --mode grid: values of an argument of the trick, as alpha=0.1,0.4')
     add('--halving', action='store_true',
         help='for the modes add_one and grid: stop the worse half after a quarter and after half of the epochs')
 
@@ -117,7 +118,8 @@ def _add_trained(add):
     "Add the options of `ablate` that say how each run is trained"
     add('--seeds', type=int, default=3, help='trainings of each arm (default: %(default)s)')
     add('--epochs', type=int, help='epochs of each training, in mode bag of plain fastai '
-        '(default: 24 in mode bag on the embedded images, where 1,000 are trained on, else 3; in a folder 10 in mode bag, else 5)')
+        '(default: 24 in mode bag on the embedded images, where 1,000 are trained on, else 3; '
+        'in a folder 10 in mode bag, else 5)')
     add('--lr', type=float, help="peak learning rate of plain fastai's Adam "
         '(default: 0.01 in mode bag on the embedded images, the best of those tried; else 0.003)')
     add('--size', type=int, help='height and width of the images of a folder, in pixels (default: 64)')

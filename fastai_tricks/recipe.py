@@ -59,7 +59,8 @@ def _network(name):
     "The builder, or timm's name, that `name` in a recipe stands for"
     if not isinstance(name, str): return name
     if name=='small_resnet18': return small_resnet18
-    if name in resnet.__all__: return partial(getattr(resnet, name), zero_gamma=False) # `zero_gamma` is a trick of its own
+    # Ours start with zero gamma, which is a trick of its own in a recipe
+    if name in resnet.__all__: return partial(getattr(resnet, name), zero_gamma=False)
     return name
 
 # %% ../nbs/60b_recipe.ipynb #39c6310c
@@ -97,7 +98,8 @@ def _train_teacher(name, dls, n_epoch, seed):
     built,by = dls if isinstance(dls, DataLoaders) else dls(),recipe(name)
     key = (name, data_key(built), n_epoch, seed)
     if key not in _teachers:
-        print(f"Training the teacher first: {by.arch} by recipe `{name}`, {n_epoch} epochs. Pass `teacher=` to use one that you have.")
+        print(f"Training the teacher first: {by.arch} by recipe `{name}`, {n_epoch} epochs. "
+              "Pass `teacher=` to use one that you have.")
         _teachers.clear()
         own_loaders = with_batches(built, 1) # so the student's keep their order
         _teachers[key] = by.fit(own_loaders, n_epoch=n_epoch, seed=seed, verbose=False)
@@ -147,7 +149,7 @@ def spec(self:Recipe,
     arch=None, # Builder of the model, see `build_model`; None: the recipe's own
     n_epoch:int=None, # Epochs; None: those of the recipe
     seed:int=None, # Seed of weights, order and augmentation; None: 42
-    teacher=None, # For recipes with distillation, as for `Distill`; None: train the one of the recipe, at the first `fit`
+    teacher=None, # For distillation, as for `Distill`; None: train the one of the recipe, at the first `fit`
     verbose:bool=False, # Say what is rescaled
     **changes, # Further fields of `Spec`
 )->Spec:
@@ -161,7 +163,8 @@ def spec(self:Recipe,
         if not isinstance(arch, nn.Module): arch = partial(transfer_net, arch)
         changes = {'splitter':transfer_split, **changes}
     now = self.size_of_run(built, n_epoch)
-    ts = _with_teacher(self.tricks_for(now), self, teacher, partial(_train_teacher, self.teacher, dls, n_epoch, seed or 42))
+    train_teacher = partial(_train_teacher, self.teacher, dls, n_epoch, seed or 42)
+    ts = _with_teacher(self.tricks_for(now), self, teacher, train_teacher)
     res = Spec(built, arch, **{'n_epoch':n_epoch, **given, **changes})
     for t in ts: res = _apply_where_it_fits(t, res)
     if verbose: _report(self, res, now)

@@ -129,7 +129,8 @@ def _content(recipe):
 
 # %% ../nbs/60_recipe_file.ipynb #020b9f6e
 @patch
-def __eq__(self:Recipe, other): return has_role(other, 'recipe') and (self.name, _content(self))==(other.name, _content(other))
+def __eq__(self:Recipe, other):
+    return has_role(other, 'recipe') and (self.name, _content(self))==(other.name, _content(other))
 
 # %% ../nbs/60_recipe_file.ipynb #f8ec2f01
 @patch
@@ -144,11 +145,12 @@ def _check_plain(recipe):
                          "Give the name of a builder or of a timm model.")
     for t in recipe:
         if t.name not in tricks:
-            raise ValueError(f"`{t.name}` is not a registered trick, so a file cannot name it. Make it one by `@trick`.")
+            raise ValueError(f"`{t.name}` is not a registered trick, so a file cannot name it. "
+                             "Make it one by `@trick`.")
         for k,v in t.kw.items():
             if v is None or _is_plain(v): continue
-            raise ValueError(f"`{k}` of `{t.name}` is {describe(v)}, which TOML cannot hold. Leave it out of the recipe and pass it "
-                             "when the recipe is used, as `recipe(name).learner(dls, teacher=...)`.")
+            raise ValueError(f"`{k}` of `{t.name}` is {describe(v)}, which TOML cannot hold. Leave it out of the "
+                             "recipe and pass it when the recipe is used, as `recipe(name).learner(dls, teacher=...)`.")
 
 # %% ../nbs/60_recipe_file.ipynb #09888ba2
 def _inline_rows(entries):
@@ -197,7 +199,8 @@ def _check_fields(names, place):
 def _recipe_of(name, table, where):
     "The recipe that a TOML table in the file or text `where` describes"
     if not isinstance(table, dict):
-        raise ValueError(f"{where} has `{name}` outside of a recipe. A recipe begins with its name in brackets: [{name}].")
+        raise ValueError(f"{where} has `{name}` outside of a recipe. "
+                         f"A recipe begins with its name in brackets: [{name}].")
     place = f"Recipe `{name}` in {where}"
     _check_fields(table, place)
     fields = {k:v for k,v in table.items() if k!='tricks'}
@@ -221,5 +224,6 @@ def read_recipe(
     path = Path(path)
     if not path.is_file(): raise ValueError(f"There is no file {path}.")
     found = read_recipes(path.read_text(encoding='utf-8'), str(path))
-    if len(found)!=1: raise ValueError(f"{path} holds {len(found)} recipes, {', '.join(found) or 'none'}; one is needed.")
+    if len(found)!=1:
+        raise ValueError(f"{path} holds {len(found)} recipes, {', '.join(found) or 'none'}; one is needed.")
     return first(found.values())

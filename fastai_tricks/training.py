@@ -57,7 +57,8 @@ class OtherTraining(ValueError):
     def __init__(self, folder, differences):
         self.folder,self.differences = folder,differences # name to (what it was, what it is now)
         told = '; '.join(f'{k} {was}, now {now}' for k,(was,now) in differences.items())
-        super().__init__(f"{folder} holds another training ({told}). Give another folder, or go on with it by `resume_in`.")
+        super().__init__(f"{folder} holds another training ({told}). "
+                         "Give another folder, or go on with it by `resume_in`.")
 
 # %% ../nbs/61_training.ipynb #6b61ce13
 def _refuse_other(folder, asked):
@@ -74,19 +75,21 @@ def _refuse_other(folder, asked):
 # %% ../nbs/61_training.ipynb #1056968d
 def _announcement(spec, begun):
     "What will be trained on what, and how long that takes"
-    lines = [data_summary(spec.dls),
-             f"Network: {describe(spec.arch)}, {describe(spec.opt_func)}, `{spec.fit}`, {spec.n_epoch} epochs, on {spec.dls.device}."]
-    if begun or num_distrib()>1: return '\n'.join(lines)
-    seconds = spec.n_epoch*seconds_per_epoch(spec, rounds=1, steps=3)[0]
+    parts = f'{describe(spec.arch)}, {describe(spec.opt_func)}, `{spec.fit}`, {spec.n_epoch} epochs'
+    lines = [data_summary(spec.dls), f'Network: {parts}, on {spec.dls.device}.']
+    seconds = math.nan
+    if not begun and num_distrib()<=1: seconds = spec.n_epoch*seconds_per_epoch(spec, rounds=1, steps=3)[0]
     if not math.isnan(seconds):
-        lines.append(f'This takes about {in_words(1.1*seconds)}, and the time to look at the validation set after each epoch.')
+        lines.append(f'This takes about {in_words(1.1*seconds)}, '
+                     'and the time to look at the validation set after each epoch.')
     return '\n'.join(lines)
 
 # %% ../nbs/61_training.ipynb #9e7b5c29
 def _record(asked, every, learn, spec):
     "What `run.json` holds"
     world = max(1, num_distrib())
-    fields = {f.name:describe(getattr(spec, f.name)) for f in dataclasses.fields(spec) if f.name not in ('dls','tricks')}
+    names = [f.name for f in dataclasses.fields(spec) if f.name not in ('dls','tricks')]
+    fields = {o:describe(getattr(spec, o)) for o in names}
     return dict(
         args={**asked, 'every':every, 'processes':world},
         lr=str(learn.lr),
@@ -134,7 +137,8 @@ class StoppedTraining(KeyboardInterrupt):
     "Somebody stopped a training that can go on"
     def __init__(self, folder, n_epoch):
         self.folder,self.n_epoch = folder,n_epoch # `n_epoch` epochs were done
-        super().__init__(f"Stopped after epoch {n_epoch}. The same call, or `resume_in('{folder}')`, goes on from there.")
+        super().__init__(f"Stopped after epoch {n_epoch}. "
+                         f"The same call, or `resume_in('{folder}')`, goes on from there.")
 
 # %% ../nbs/61_training.ipynb #5682e701
 def _train_on(learn, spec, path, folder):
@@ -160,7 +164,8 @@ def _run(folder, name, by, asked, every, progress):
     _refuse_other(folder, asked)
     begun,seed = bool(checkpoint_files(keep.path)),asked['seed']
     seed_everything(seed)
-    with first_process_first(): dls = sized_dls(asked['data'], asked['size'], by.size or 64, bs=asked['bs'] or 64, seed=seed)
+    with first_process_first():
+        dls = sized_dls(asked['data'], asked['size'], by.size or 64, bs=asked['bs'] or 64, seed=seed)
     spec = by.spec(dls, asked['arch'], asked['epochs'], seed, verbose=lead)
     if lead: print(_announcement(spec, begun), flush=True)
     learn = spec.learner().add_cbs([keep, DataWait()])
@@ -212,7 +217,8 @@ def resume_in(
 )->Learner: # Trained
     "Go on with the training in `folder`"
     asked,path = read_record(folder),Path(folder).expanduser().resolve()
-    if asked is None: raise ValueError(f"{folder} holds no training: there is no {path/'run.json'}. Begin one by `train_in`.")
+    if asked is None:
+        raise ValueError(f"{folder} holds no training: there is no {path/'run.json'}. Begin one by `train_in`.")
     every = asked.pop('every')
     asked.pop('processes', None)
     return _run(path, str(folder), read_recipe(path/'recipe.toml'), asked, every, progress)

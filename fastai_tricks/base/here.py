@@ -25,7 +25,8 @@ versions = dict(
 @functools.lru_cache
 def commit_here():
     "Commit of the folder that runs, if it is in git"
-    try: return subprocess.run(['git','rev-parse','--short','HEAD'], capture_output=True, text=True, timeout=5).stdout.strip()
+    command = ['git','rev-parse','--short','HEAD']
+    try: return subprocess.run(command, capture_output=True, text=True, timeout=5).stdout.strip()
     except (OSError, subprocess.SubprocessError): return ''
 
 # %% ../../nbs/09d_base.here.ipynb #df7a97f0

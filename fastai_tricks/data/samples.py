@@ -54,3 +54,16 @@ def tiny_dls(
     dls.held_out = "other images of the sample"
     if seed is not None: seed_everything(seed, dls)
     return dls
+
+# %% ../../nbs/11_data.samples.ipynb #c77289ab
+def image_folder(
+    folder, # Where the images go
+    n:int=40, # How many, 1 to 5000
+    names=('T-shirt','Trouser'), # Subfolders: for images of even and of odd classes
+)->Path: # `folder`
+    "Write the first `n` embedded images as files, in two classes"
+    folder,arrays = Path(folder),tiny_arrays()
+    for name in names: (folder/name).mkdir(parents=True, exist_ok=True)
+    for i,(image,label) in enumerate(zip(arrays['train_x'][:n], arrays['train_y'])):
+        PILImageBW.create(image).save(folder/names[label%2]/f'{i}.png')
+    return folder
