@@ -30,7 +30,7 @@ def _measured(abl):
     "What was trained, in a few words, and by what"
     v = json.loads(abl.runs.versions.iloc[0])
     device = ', '.join(sorted(abl.runs.device.unique()))
-    what = f"{len(abl.dls.train_ds):,} images, {abl._epochs()}, {len(abl.seeds)} seeds"
+    what = f"{len(abl.dls.train_ds):,} images, {abl.epochs_text()}, {len(abl.seeds)} seeds"
     return what,f"Fashion-MNIST, small ResNet-18, {device}, torch {v['torch']}, fastai {v['fastai']}"
 
 def effect_rows(name, abl):
@@ -41,12 +41,12 @@ def effect_rows(name, abl):
     for i,a in enumerate(abl.arms):
         row = dict.fromkeys(columns, '')
         acc = t.iloc[i]
-        row.update(set=name, trick=a.name, label=a.label, accuracy=f'{acc.accuracy:.1f} [{acc.acc_lo:.1f}, {acc.acc_hi:.1f}]', cost=f'{abl._cost(a, 0):.2f}x', what=what)
+        row.update(set=name, trick=a.name, label=a.label, accuracy=f'{acc.accuracy:.1f} [{acc.acc_lo:.1f}, {acc.acc_hi:.1f}]', cost=f'{abl.cost(a, 0):.2f}x', what=what)
         row.update(note=f'{what}; {by}. Intervals cover other seeds and other images, all differences of one command together at 95 %.', headline=abl.headline())
         if i in effects:
             e = effects[i][0]
             against = refs[abl.mode] if a.ref!=1 or abl.mode!='bag' else 'the bag without it' if a.sign<0 else 'the bag'
-            cost = f'{abl._cost(a):.2f}x'
+            cost = f'{abl.cost(a):.2f}x'
             row.update(diff=points_text(e.mean, e.lo, e.hi, a.sign).replace(' points', ''), against=against, verdict=verdict(e, a.sign), cost=cost)
             row['measured'] = f"{row['verdict']}: {row['diff']} points against {against}, at {cost} the time ({what}; {by})"
         yield row

@@ -1,6 +1,7 @@
 """200 random combinations of target tricks, losses, precisions, accumulation and interruptions, seed fixed.
 
-Every training loss is the formula, every validation loss the user's own, and an interrupted Learner is left as a plain one would be."""
+Every training loss is the formula, every validation loss the user's own.
+An interrupted Learner is left as a plain one would be."""
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from functools import partial
 import pytest, torch
 from torch import nn
 import torch.nn.functional as F
-from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CrossEntropyLossFlat, FocalLossFlat, GradientAccumulation,
-                               L1LossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat, trainable_params)
+from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CrossEntropyLossFlat, FocalLossFlat,
+                               GradientAccumulation, L1LossFlat, LabelSmoothingCrossEntropyFlat, MSELossFlat,
+                               trainable_params)
 from fastai_tricks.base.amp import AMP
 from fastai_tricks.base.trial import CheckNet, check_dls, check_spec, silent_learner
 from fastai_tricks.base.trial import Overflow, Strike, count_hooks, learner_state
@@ -34,7 +36,8 @@ multi   = partial(item_dls, lambda x,y,i: (x, onehot(y)*(i%3>0)))
 dense   = partial(item_dls, lambda x,y,i: (x, onehot(y)*.7+.075))
 values  = partial(item_dls, lambda x,y,i: (x, x.mean((1,2)).repeat(2)[:K]))
 
-# The loss of predictions `z` on labels `y` by hand. `lam` has a weight for each item, `e` is the uniform share of smoothing, `y0` the true labels.
+# The loss of predictions `z` on labels `y` by hand.
+# `lam` has a weight for each item, `e` is the uniform share of smoothing, `y0` the true labels.
 def rows(z, y): return z.movedim(1,-1).reshape(-1, K),y.reshape(-1)
 def of_rows(lam, z, bs): return lam.repeat_interleave(len(z)//bs)
 
@@ -74,7 +77,7 @@ kinds = dict(
     function      = Kind(lambda: F.cross_entropy, classes, ce),
     weighted      = Kind(lambda: CrossEntropyLossFlat(weight=w), classes, partial(ce, weight=w)),
     partial       = Kind(lambda: partial(F.cross_entropy, weight=w), classes, partial(ce, weight=w)),
-    ignore        = Kind(lambda: nn.CrossEntropyLoss(ignore_index=2, weight=w), classes, partial(ce, weight=w, ignore=2)),
+    ignore        = Kind(lambda: nn.CrossEntropyLoss(w, ignore_index=2), classes, partial(ce, weight=w, ignore=2)),
     own_smoothing = Kind(lambda: nn.CrossEntropyLoss(label_smoothing=.1), classes, partial(ce, own=.1)),
     smoothing     = Kind(lambda: LabelSmoothingCrossEntropyFlat(eps=.1), classes, partial(ce, own=.1)),
     focal         = Kind(FocalLossFlat, classes, focal),
@@ -85,12 +88,12 @@ kinds = dict(
     mse           = Kind(MSELossFlat, values, mse, of_classes=False),
     l1            = Kind(L1LossFlat, values, mae, of_classes=False))
 
-events = ('before_fit before_epoch before_train before_batch after_pred after_loss before_backward after_backward before_step '
-          'after_step after_batch after_train before_validate after_validate after_epoch after_fit').split()
+events = ('before_fit before_epoch before_train before_batch after_pred after_loss before_backward after_backward '
+          'before_step after_step after_batch after_train before_validate after_validate after_epoch after_fit').split()
 
 def labels(loaded, items, x, kind):
     "What the mixed batch `x` is made of, checked against the loaded one: pairs of weight and labels"
-    x0,y0 = loaded.x[0],loaded.y[0]
+    x0,y0 = loaded.inputs[0],loaded.labels[0]
     if len(items)==1: return [(1.,y0)]
     (l1,i1),(l2,i2) = [(torch.as_tensor(l, dtype=torch.float32)*torch.ones(len(x)),i) for l,i in items]
     a,b = x0[i1],x0[i2]
@@ -117,11 +120,12 @@ class Judge(Callback):
     def after_loss(self):
         z,loss = self.learn.pred.detach().float(),float(self.learn.loss.detach())
         if not self.training:
-            y = self.loaded.y[0]
+            y = self.loaded.labels[0]
             return self.same(loss, kinds[self.kind].formula(z, y, y, torch.ones(len(z)), 0.), 'validation')
         t = batch_target(self.learn)
         want = self.of_labels(z, t)
-        if self.distill is not None and self.distill.active: want = self.distill.hard*want + self.distill.soft*self.of_teacher(z)
+        if self.distill is not None and self.distill.active:
+            want = self.distill.hard*want + self.distill.soft*self.of_teacher(z)
         self.same(loss, want, 'training')
         self.n += 1
 
@@ -132,7 +136,7 @@ class Judge(Callback):
         for l,_ in targets: assert ((torch.as_tensor(l)>=0)&(torch.as_tensor(l)<=1)).all()
         eps,form = t.smooth or (0.,'uniform')
         if form=='paper' and self.kind!='multi': eps *= K/(K-1)
-        y0 = self.loaded.y[0] if len(targets)>1 else targets[0][1] # pasted masks are the labels of the pasted images
+        y0 = self.loaded.labels[0] if len(targets)>1 else targets[0][1] # pasted masks are the labels of the pasted images
         return sum(formula(z, y, y0, torch.as_tensor(l)*ones, eps) for l,y in targets)
 
     def of_teacher(self, z):
@@ -143,7 +147,8 @@ class Judge(Callback):
         return T*T*F.cross_entropy(z/T, F.softmax(r/T,1))
 
     def same(self, loss, want, where):
-        assert abs(loss-float(want))<=3e-6*max(1, abs(float(want))), f'{where} loss is {loss}, the formula gives {float(want)}'
+        want = float(want)
+        assert abs(loss-want)<=3e-6*max(1, abs(want)), f'{where} loss is {loss}, the formula gives {want}'
 
 @dataclass
 class Case:

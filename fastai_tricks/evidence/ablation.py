@@ -1,4 +1,4 @@
-"""Which tricks pay on *your* pictures: paired runs, an interval that covers seeds and pictures, and a verdict in words.
+"""Which tricks pay on *your* images: paired runs, an interval that covers seeds and images, and a verdict in words.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.ablation.html.md"""
 
@@ -7,40 +7,194 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.ablation.html.md"""
 # %% auto #0
 __all__ = ['ablate']
 
-# %% ../../nbs/76_evidence.ablation.ipynb #ae83ba21
-import contextlib, dataclasses, json, math, tempfile, warnings
+# %% ../../nbs/76_evidence.ablation.ipynb #e6905ff9
+import dataclasses, json, math, warnings
 from fastai.vision.all import *
-import fastai_tricks.evidence.answers, fastai_tricks.evidence.plot, fastai_tricks.evidence.report # what an `Ablation` can do
 from ..base.identity import describe
 from ..base.run import Spec
 from ..base.trial import silent_learner
+from ..base.callback import Order
 from ..base.here import check_writable, writable
 from ..data.key import data_key, data_summary
 from ..train.duration import clock_time, equal_time_epochs, in_words, seconds_per_epoch
-from .plan import arms, base_spec
+from .plan import Whole, arms, base_spec
 from .memory import give_back_memory
-from .runner import Runner
+from .runner import Runner, engines
 from .results import Ablation
+from .halving import halve
+import fastai_tricks.evidence.report # with it come `answers`, `plot` and `report`
 
-# %% ../../nbs/76_evidence.ablation.ipynb #c48992ec
-def _try_first_step(specs):
-    "Build every arm up to its first step: a wrong argument is told before anything is trained"
-    for label,sp in specs:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            try: sp.train(silent_learner(sp).add_cb(_NoStep()))
-            except (ValueError,TypeError) as e: raise ValueError(f"{label}: {e}") from e
+# %% ../../nbs/76_evidence.ablation.ipynb #3d7a3d9b
+def seed_list(
+    seeds, # Number of seeds, or the seeds themselves
+)->list: # Of whole numbers
+    "The seeds, each once"
+    seeds = list(range(1, seeds+1)) if isinstance(seeds, int) else list(seeds)
+    if not seeds: raise ValueError(
+        "`seeds` is 0: an arm must be trained at least once. A verdict needs at least 2, three are better.")
+    if len(set(seeds))<len(seeds): raise ValueError(
+        f"`seeds` has one seed twice: {seeds}. Equal seeds give equal runs.")
+    return seeds
 
-# %% ../../nbs/76_evidence.ablation.ipynb #86bda7d2
-class _NoStep(Callback):
-    order = -200
+# %% ../../nbs/76_evidence.ablation.ipynb #fbf92ae1
+def check_request(mode, n_epoch, halving, engine):
+    "Refuse arguments of `ablate` that cannot be used"
+    if n_epoch is not None and n_epoch<1: raise ValueError(f"`n_epoch` is at least 1, got {n_epoch}.")
+    if engine not in engines: raise ValueError(f"`engine` is {' or '.join(map(repr, engines))}, got {engine!r}.")
+    if halving and mode not in ('add_one','grid'): raise ValueError(
+        "`halving` stops arms that stand alone (mode 'add_one' or 'grid'); "
+        f"in mode {mode!r} each arm is needed to judge another.")
+
+# %% ../../nbs/76_evidence.ablation.ipynb #834c0fa1
+def base_run(
+    dls, # `DataLoaders`, or a function without arguments that builds them
+    base:Spec=None, # A record; None: `base_spec(dls)`
+    n_epoch:int=None, # Epochs; None: those of `base`
+)->Spec: # On built `DataLoaders`
+    "The run that tricks are added to"
+    built = dls if isinstance(dls, DataLoaders) else dls()
+    if not len(built.valid_ds): raise ValueError(
+        'The DataLoaders have no validation set: there is nothing to measure with.')
+    base = (base or base_spec(built)).copy(dls=built)
+    return base if n_epoch is None else base.copy(n_epoch=n_epoch)
+
+# %% ../../nbs/76_evidence.ablation.ipynb #812e006f
+class BeforeFirstStep(Callback):
+    "Stop before the first step"
+    order = Order.CLOCK
     def before_batch(self): raise CancelFitException()
     def before_validate(self): raise CancelValidException()
+
+# %% ../../nbs/76_evidence.ablation.ipynb #23e9adc5
+def try_first_step(
+    specs, # (label, `Spec`) of each arm
+):
+    "Build every arm up to its first step"
+    for label,spec in specs:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            try: spec.train(silent_learner(spec).add_cb(BeforeFirstStep()))
+            except (ValueError,TypeError) as e: raise ValueError(f"{label}: {e}") from e
+
+# %% ../../nbs/76_evidence.ablation.ipynb #d33d789d
+def seconds_as_in_runs(
+    run:Runner, # Knows how many runs there are at a time
+    *specs, # Records to time
+    **kwargs, # Passed to `seconds_per_epoch`
+)->list: # NaN where a run fails, for its row says why
+    "Seconds per epoch of `specs`, on as many threads as the runs will have"
+    had = torch.get_num_threads()
+    if run.at_a_time(2)>1: torch.set_num_threads(1)
+    try: return seconds_per_epoch(*specs, **kwargs)
+    except Exception: return [math.nan]*len(specs)
+    finally: torch.set_num_threads(had)
+
+# %% ../../nbs/76_evidence.ablation.ipynb #d5e6a216
+def epochs_of_bag(
+    plan, # Arms of mode 'bag'
+    base:Spec, # Plain fastai
+    run:Runner, # Knows the folder
+    measure:bool=True, # Measure it where it is not known
+)->int: # None: not known
+    "Epochs of the bag that fit into the time of `base`"
+    spec = dataclasses.replace(plan[Whole.bag], share=1).spec(base)
+    file = None if run.out is None else run.out/'plan.json'
+    kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
+    key = f'{base.key()} {spec.key()} {run.data}'
+    if key not in kept:
+        if not measure: return None
+        plain,mine = seconds_as_in_runs(run, base, spec)
+        kept[key] = dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
+        if file is not None: file.write_text(json.dumps(kept, indent=1))
+    return kept[key]['n_epoch']
+
+# %% ../../nbs/76_evidence.ablation.ipynb #bd9ab6bd
+def in_equal_time(
+    plan, # Arms of mode 'bag'
+    n_bag:int, # Epochs of the bag
+    n_epoch:int, # Epochs of plain fastai
+)->list: # Of `Arm`
+    "`plan`, where the bag and those compared with it have `n_bag` epochs"
+    share = n_bag/n_epoch
+    slower = lambda i,a: i in (Whole.bag, Whole.bag_short) or a.ref==Whole.bag
+    return [dataclasses.replace(a, share=a.share*share) if slower(i, a) else a for i,a in enumerate(plan)]
+
+# %% ../../nbs/76_evidence.ablation.ipynb #5f1c66ae
+def announcement(
+    specs, # (label, `Spec`) of each arm
+    todo, # (arm, seed) of each run
+    run:Runner, # Knows how many runs there are at a time
+)->str:
+    "What will be trained on what, and how long it takes"
+    base,jobs = specs[0][1],run.at_a_time(len(todo))
+    epochs = sum(specs[i][1].n_epoch for i,_ in todo)
+    network = f'{describe(base.arch)}, {describe(base.opt_func)}, `{base.fit}` at {base.lr:g}'
+    lines = [data_summary(base.dls), f'Network: {network}, on {base.dls.device}.']
+    if not todo: return '\n'.join([*lines, 'Every run is there already.'])
+    seconds = 1.2*seconds_as_in_runs(run, base, rounds=1, steps=4)[0]*epochs/jobs
+    when = '' if math.isnan(seconds) else f": about {in_words(seconds)}, the answer at {clock_time(seconds)}"
+    return '\n'.join([*lines, f"To train: {len(todo)} runs, {epochs} epochs, {jobs} at a time{when}."])
+
+# %% ../../nbs/76_evidence.ablation.ipynb #0e71b17d
+def stopped_text(res:Ablation, run:Runner)->str:
+    "What is there when the user stops the runs"
+    n = len(res.specs)*len(res.seeds)
+    kept = '.' if run.file is None else f' and kept in {run.file}; the same call does the others.'
+    return f'Stopped: {len(res.rows)} of {n} runs are done{kept}'
+
+# %% ../../nbs/76_evidence.ablation.ipynb #b7eb9513
+def failed_text(res:Ablation)->str: # '' where none failed
+    "How many runs failed, and one of them"
+    failed = [o for o in res.rows.values() if o['status']=='failed']
+    if not failed: return ''
+    o = failed[0]
+    return (f"{len(failed)} of {len(res.rows)} runs failed ({o['arm']}, seed {o['seed']}: {o['reason']}). "
+            "`retry=True` tries them again.")
+
+# %% ../../nbs/76_evidence.ablation.ipynb #22016fd0
+def laid_out(
+    plan, # Arms
+    base:Spec, # The run that tricks are added to
+)->list: # Of (label, `Spec`)
+    "The record of each arm"
+    return [(o.label, o.spec(base)) for o in plan]
+
+# %% ../../nbs/76_evidence.ablation.ipynb #8bb136ae
+def ready(
+    plan, # Arms
+    mode:str, # One of `modes`
+    base:Spec, # The run that tricks are added to
+    seeds, # Seeds of each arm
+    run:Runner, # Knows what is there already
+)->list: # The arms, with the epochs that each gets
+    "Try what will be trained, then make the folder, then measure how many epochs the bag gets"
+    n_bag = epochs_of_bag(plan, base, run, measure=False) if mode=='bag' else None
+    specs = laid_out(in_equal_time(plan, n_bag, base.n_epoch) if n_bag else plan, base)
+    try_first_step([specs[i] for i in sorted({i for i,_ in run.missing(specs, seeds)})])
+    if run.out is not None: writable(run.out)
+    return in_equal_time(plan, epochs_of_bag(plan, base, run), base.n_epoch) if mode=='bag' else plan
+
+# %% ../../nbs/76_evidence.ablation.ipynb #6a5fe038
+def train_all(
+    res:Ablation, # Its rows are filled
+    base:Spec, # The run that tricks are added to
+    run:Runner, # Trains what is missing
+    halving:bool, # Stop the worse arms early
+):
+    "Train every arm with every seed; a stop by the user keeps what is there"
+    try:
+        if halving: res.arms,res.halted = halve(res.arms, base, res.seeds, run)
+        res.specs = laid_out(res.arms, base)
+        run(res.specs, res.seeds, rows=res.rows, so_far=res.bag_so_far if res.mode=='bag' else None)
+    except KeyboardInterrupt:
+        if not res.rows: raise
+        print(stopped_text(res, run))
+        res.stopped = True
 
 # %% ../../nbs/76_evidence.ablation.ipynb #f4da310e
 def ablate(
     dls, # `DataLoaders` to train and measure on, or a function without arguments that builds them
-    tricks, # Tricks as for `arms`, in the order to add them; or the name of a recipe or of a ladder, 'quick' or 'table4'
+    tricks, # Tricks as for `arms`, in the order to add them; or a recipe or ladder by name, such as 'quick'
     base:Spec=None, # The run that tricks are added to; None: `base_spec(dls)`
     mode:str='cumulative', # 'bag', 'cumulative', 'leave_one_out', 'add_one' or 'grid', see `arms`
     n_epoch:int=None, # Epochs of every run, in mode 'bag' of plain fastai; None: those of `base`
@@ -49,93 +203,23 @@ def ablate(
     jobs:int=None, # Runs at a time; None: one per core, on a GPU one
     progress:bool=True, # Show a bar over the runs, with the time left
     grid:dict=None, # For mode 'grid': argument of the trick to its values
-    halving:bool=False, # For 'add_one' and 'grid': try all arms for a quarter and then a half of the epochs, and each time stop the worse half
+    halving:bool=False, # For 'add_one' and 'grid': stop the worse half after a quarter and after a half of the epochs
     retry:bool=False, # Try runs again that failed before
     engine:str='processes', # 'processes' on this machine, or 'ray' for a cluster
     further=(), # For mode 'bag': tricks to try beyond the bag
     short:float=.4, # For mode 'bag': share of the epochs after which the short bag ends, above 0 and below 1
-)->'Ablation':
+)->Ablation:
     "Train every arm with every seed, and say which tricks help; a wrong argument is told before anything is trained"
-    seeds = list(range(1, seeds+1)) if isinstance(seeds, int) else list(seeds)
-    if not seeds: raise ValueError("`seeds` is 0: an arm must be trained at least once. A verdict needs at least 2, three are better.")
-    if len(set(seeds))<len(seeds): raise ValueError(f"`seeds` has one seed twice: {seeds}. Equal seeds give equal runs.")
-    if n_epoch is not None and n_epoch<1: raise ValueError(f"`n_epoch` is at least 1, got {n_epoch}.")
-    if engine not in ('processes','ray'): raise ValueError(f"`engine` is 'processes' or 'ray', got {engine!r}.")
+    seeds = seed_list(seeds)
     plan = arms(tricks, mode, grid, further, short)
-    if halving and mode not in ('add_one','grid'): raise ValueError(f"`halving` stops arms that stand alone (mode 'add_one' or 'grid'); in mode {mode!r} each arm is needed to judge another.")
+    check_request(mode, n_epoch, halving, engine)
     if out is not None: check_writable(out)
-    built = dls if isinstance(dls, DataLoaders) else dls()
-    if not len(built.valid_ds): raise ValueError('The DataLoaders have no validation set: there is nothing to measure with.')
-    base = base or base_spec(built)
-    base = base.copy(dls=built, **({} if n_epoch is None else dict(n_epoch=n_epoch)))
-    run = Runner(data_key(built), None if out is None else Path(out).expanduser(), jobs, engine, retry, progress)
-    known = _in_equal_time(plan, base, run, measure=False) if mode=='bag' else plan
-    specs = [(o.label, o.spec(base)) for o in known]
-    _try_first_step([specs[i] for i in sorted({i for i,_ in run.missing(specs, seeds)})])
-    if out is not None: out = writable(out)
-    if mode=='bag': plan = _in_equal_time(plan, base, run)
-    specs = [(o.label, o.spec(base)) for o in plan]
-    res,todo = Ablation(plan, specs, seeds, mode, built, {}),run.missing(specs, seeds)
-    if progress: print(_announcement(built, specs, todo, run))
-    give_back_memory() # the processes that train need the memory
-    try:
-        if halving: plan,res.halted = _halve(plan, base, seeds, run)
-        res.arms,res.specs = plan,[(o.label, o.spec(base)) for o in plan]
-        run(res.specs, seeds, rows=res.rows, so_far=res._bag_so_far if mode=='bag' else None)
-    except KeyboardInterrupt:
-        if not res.rows: raise
-        print(f"Stopped: {len(res.rows)} of {len(res.specs)*len(seeds)} runs are done" + (f" and kept in {out/'runs.csv'}; the same call does the others." if out is not None else '.'))
-        res.stopped = True
-    old = [o for o in res.rows.values() if o['status']=='failed']
-    if old and not retry and progress: print(f"{len(old)} of {len(res.rows)} runs failed ({old[0]['arm']}, seed {old[0]['seed']}: {old[0]['reason']}). `retry=True` tries them again.")
+    base = base_run(dls, base, n_epoch)
+    run = Runner(data_key(base.dls), None if out is None else Path(out).expanduser(), jobs, engine, retry, progress)
+    plan = ready(plan, mode, base, seeds, run)
+    res = Ablation(plan, laid_out(plan, base), seeds, mode, base.dls, {})
+    if progress: print(announcement(res.specs, run.missing(res.specs, seeds), run))
+    give_back_memory() # the processes that train need it
+    train_all(res, base, run, halving)
+    if progress and not retry and failed_text(res): print(failed_text(res))
     return res
-
-# %% ../../nbs/76_evidence.ablation.ipynb #e5c044d1
-def _in_equal_time(plan, base, run, measure=True):
-    "`plan`, where the bag has as many epochs as fit into the time of `base`; once measured, the answer is kept beside the rows"
-    spec,file = dataclasses.replace(plan[1], share=1).spec(base),None if run.out is None else run.out/'plan.json'
-    kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
-    key = f'{base.key()} {spec.key()} {run.data}'
-    if key not in kept:
-        if not measure: return plan
-        plain,mine = _as_in_runs(run, base, spec)
-        kept[key] = dict(plain=plain, bag=mine, n_epoch=equal_time_epochs(base.n_epoch, mine/plain))
-        if file is not None: file.write_text(json.dumps(kept, indent=1))
-    share = kept[key]['n_epoch']/base.n_epoch
-    return [dataclasses.replace(a, share=a.share*share) if len(a.tricks) and i in (1,2) or a.ref==1 else a for i,a in enumerate(plan)]
-
-# %% ../../nbs/76_evidence.ablation.ipynb #4bf7dacd
-def _as_in_runs(run, *specs, **kwargs):
-    "Seconds per epoch of `specs`, on as many threads as the runs will have; NaN where a run fails, for its row says why"
-    had = torch.get_num_threads()
-    if run.at_a_time(2)>1: torch.set_num_threads(1)
-    try: return seconds_per_epoch(*specs, **kwargs)
-    except Exception: return [math.nan]*len(specs)
-    finally: torch.set_num_threads(had)
-
-# %% ../../nbs/76_evidence.ablation.ipynb #6480850c
-def _announcement(dls, specs, todo, run):
-    "What will be trained on what, and how long it takes"
-    base,jobs,epochs = specs[0][1],run.at_a_time(len(todo)),sum(specs[i][1].n_epoch for i,_ in todo)
-    lines = [data_summary(dls), f"Network: {describe(base.arch)}, {describe(base.opt_func)}, `{base.fit}` at {base.lr:g}, on {dls.device}."]
-    if not todo: return '\n'.join([*lines, 'Every run is there already.'])
-    runs = f"To train: {len(todo)} runs, {epochs} epochs, {jobs} at a time"
-    secs = _as_in_runs(run, base, rounds=1, steps=4)[0]*epochs/jobs
-    return '\n'.join([*lines, f"{runs}." if math.isnan(secs) else f"{runs}: about {in_words(1.2*secs)}, the answer at {clock_time(1.2*secs)}."])
-
-# %% ../../nbs/76_evidence.ablation.ipynb #e28ee1e0
-def _halve(plan, base, seeds, run):
-    "The arms that survive two short rounds, and (label, epochs, difference in points) for the others"
-    halted = []
-    for k in (4,2):
-        n = max(1, round(base.n_epoch/k))
-        if len(plan)<=3 or n>=base.n_epoch: continue
-        trial = [10**6*k+s for s in seeds[:2]] # other seeds than those of the final runs
-        short = base.copy(n_epoch=n)
-        rows = run([(o.label, o.spec(short)) for o in plan], trial, f'{n} epochs')
-        acc = lambda i: np.mean([o['accuracy'] if (o:=rows[i,s])['status']=='ok' else -1 for s in trial])
-        diffs = {i: 100*(acc(i)-acc(0)) for i in range(1, len(plan))}
-        keep = sorted(sorted(diffs, key=lambda i: -diffs[i])[:(len(diffs)+1)//2])
-        halted += [(plan[i].label, n, diffs[i]) for i in diffs if i not in keep]
-        plan = [plan[0]] + [plan[i] for i in keep]
-    return plan,halted

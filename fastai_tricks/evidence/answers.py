@@ -1,4 +1,4 @@
-"""What an ablation says about each trick, a sentence each, and in one line.
+"""What an ablation says about each trick, a sentence each, and about the whole bag, in one line.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.answers.html.md"""
 
@@ -7,36 +7,60 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.answers.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/75a_evidence.answers.ipynb #1973d471
+# %% ../../nbs/75a_evidence.answers.ipynb #49f74040
 from fastai.vision.all import *
+from .plan import Whole
 from .interval import points_text
 from .results import Ablation
+
+# %% ../../nbs/75a_evidence.answers.ipynb #7b6c211a
+@patch
+def why_failed(self:Ablation, i)->str: # '' where none failed
+    "How many runs of arm `i` failed, and why the first one did"
+    failed = self.failed(i)
+    return f", {len(failed)} failed ({failed[0]['reason']})" if failed else ''
+
+# %% ../../nbs/75a_evidence.answers.ipynb #2c28adac
+@patch
+def is_short(self:Ablation, i)->bool:
+    "Is arm `i` all of the bag, or none of it, for a share of the epochs?"
+    return self.mode=='bag' and i in (Whole.bag_short, Whole.plain_short)
+
+# %% ../../nbs/75a_evidence.answers.ipynb #625777a5
+@patch
+def answer(self:Ablation,
+    i:int, # Index of an arm that is compared with another
+    o, # Its row of the table
+)->str:
+    "What the ablation says about arm `i`"
+    a,n = self.arms[i],self.specs[i][1].n_epoch
+    if pd.isna(o['diff']): return f"`{a.name}`: no finished pair of runs{self.why_failed(i)}."
+    points,cost = points_text(o['diff'], o.lo, o.hi, a.sign),f'{self.cost(a):.2f}'
+    if self.is_short(i): return (
+        f"`{a.name.removesuffix(', short')}` in {n} epochs, {cost} of the time: {points} against plain fastai.")
+    if o.verdict=='one seed': return f"`{a.name}`: {points} with one seed, which allows no verdict."
+    if o.verdict!='no evidence': return f"`{a.name}` {o.verdict}: {points}, at {cost} times the time."
+    return (f"`{a.name}`: no evidence at {n} epochs, {points}, at {cost} times the time. "
+            f"These runs could have told {o.could_see:.1f} points from nothing.")
+
+# %% ../../nbs/75a_evidence.answers.ipynb #159c812e
+def halted_text(
+    label:str, # Name of the arm
+    n_epoch:int, # Epochs after which it was stopped
+    diff:float, # Its difference to the baseline there, in % points
+)->str:
+    "What is said of an arm that was stopped"
+    name = label.removeprefix('+ ')
+    return (f"`{name}` was stopped after {n_epoch} epochs, {diff:+.1f} points from the baseline there. "
+            "That is no verdict: it may pay in a longer run.")
 
 # %% ../../nbs/75a_evidence.answers.ipynb #1d5d53d2
 @patch
 def answers(self:Ablation)->list: # A sentence for each comparison
     "What the ablation says about each trick"
-    res = []
-    for (_,o),a,(_,sp) in zip(self.table().iterrows(), self.arms, self.specs):
-        n = sp.n_epoch
-        if a.ref is None: continue
-        if pd.isna(o['diff']): res.append(f"`{a.name}`: no finished pair of runs" + (f", {o.failed} failed ({self._why(a)})" if o.failed else '') + '.'); continue
-        rng = points_text(o['diff'], o.lo, o.hi, a.sign)
-        cost = f", at {self._cost(a):.2f} times the time"
-        if a.name in ('bag, short','plain fastai, short'):
-            res.append(f"`{a.name.removesuffix(', short')}` in {n} epochs, {self._cost(a):.2f} of the time: {rng} against plain fastai.")
-            continue
-        if o.verdict in ('helps','hurts'): res.append(f"`{a.name}` {o.verdict}: {rng}{cost}.")
-        elif o.verdict=='one seed': res.append(f"`{a.name}`: {rng} with one seed, which allows no verdict.")
-        else: res.append(f"`{a.name}`: no evidence at {n} epochs, {rng}{cost}. These runs could have told {o.could_see:.1f} points from nothing.")
-    for label,k,d in self.halted: res.append(f"`{label.removeprefix('+ ')}` was stopped after {k} epochs, {d:+.1f} points from the baseline there. That is no verdict: it may pay in a longer run.")
-    return res
-
-# %% ../../nbs/75a_evidence.answers.ipynb #e127240f
-@patch
-def _why(self:Ablation, a):
-    i = self.arms.index(a)
-    return first(self.rows[i,s]['reason'] for s in self.seeds if self.rows.get((i,s), {}).get('status')=='failed')
+    rows = self.table().iterrows()
+    asked = [(i,o) for i,o in rows if self.arms[i].ref is not None]
+    return [self.answer(i, o) for i,o in asked] + [halted_text(*o) for o in self.halted]
 
 # %% ../../nbs/75a_evidence.answers.ipynb #7f3b3a3f
 @patch
@@ -44,18 +68,33 @@ def headline(self:Ablation)->str: # Of mode 'bag'; '' in the other modes
     "What the bag is worth in plain fastai's time, and in what share of it the bag gets as far"
     if self.mode!='bag': return ''
     effects = self.effects()
-    if 1 not in effects: return 'bag: no finished pair of runs'
-    rng = lambda i: points_text(effects[i][0].mean, effects[i][0].lo, effects[i][0].hi)
-    time = lambda i: f"{self._cost(self.arms[i]):.2f}".lstrip('0')
-    when = 'equal time' if self._cost(self.arms[1])<=1.1 else f'{time(1)} times the time'
-    one = ' with one seed' if len(effects[1][1])<2 else ''
-    short = '' if 2 not in effects or self._cost(self.arms[2])>=1 else f"; plain fastai's accuracy in {time(2)} of its time" if effects[2][0].mean>=0 else f"; {rng(2)} in {time(2)} of its time"
-    return f'bag: {rng(1)} at {when}{one}{short}'
+    if Whole.bag not in effects: return 'bag: no finished pair of runs'
+    e,_ = effects[Whole.bag]
+    cost = self.cost(self.arms[Whole.bag])
+    when = 'equal time' if cost<=1.1 else f'{share_text(cost)} times the time'
+    few = ' with one seed' if e.seeds<2 else ''
+    return f'bag: {points_text(e.mean, e.lo, e.hi)} at {when}{few}{self.short_text(effects)}'
 
-# %% ../../nbs/75a_evidence.answers.ipynb #7f4b2d62
+# %% ../../nbs/75a_evidence.answers.ipynb #f7fa873f
+def share_text(o)->str: # '.66'
+    "A share of the time as text"
+    return f'{o:.2f}'.lstrip('0')
+
+# %% ../../nbs/75a_evidence.answers.ipynb #ca175787
 @patch
-def _bag_so_far(self:Ablation, row):
-    "What the finished runs say about the bag, in a few words"
-    d = self._diff(1, 0)
+def short_text(self:Ablation, effects)->str: # '' where the short bag takes as long
+    "What the short bag is worth, and in what time"
+    cost = self.cost(self.arms[Whole.bag_short])
+    if Whole.bag_short not in effects or cost>=1: return ''
+    e,_ = effects[Whole.bag_short]
+    if e.mean>=0: return f"; plain fastai's accuracy in {share_text(cost)} of its time"
+    return f'; {points_text(e.mean, e.lo, e.hi)} in {share_text(cost)} of its time'
+
+# %% ../../nbs/75a_evidence.answers.ipynb #bdb91566
+@patch
+def bag_so_far(self:Ablation, row)->str:
+    "What the finished runs say about the bag; `row` is the last one"
+    d = self.difference(Whole.bag, Whole.plain)
     if d is None: return f"so far {len(self.rows)} runs"
-    return f"so far bag {d.mean():+.1f} points ({len(d)} seed{'s'*(len(d)>1)})"
+    seeds = '1 seed' if len(d)==1 else f'{len(d)} seeds'
+    return f"so far bag {d.mean():+.1f} points ({seeds})"

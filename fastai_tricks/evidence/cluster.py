@@ -7,33 +7,53 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.cluster.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/74a_evidence.cluster.ipynb #d9ced24e
-import cloudpickle
+# %% ../../nbs/74a_evidence.cluster.ipynb #7720fb52
+import cloudpickle, os
 from fastai.vision.all import *
 from .rows import failure, killed_row
-from .measure import run_once
+from .workers import run_here
 
-# %% ../../nbs/74a_evidence.cluster.ipynb #27f08a45
-def run_in_ray(specs, todo, jobs):
+# %% ../../nbs/74a_evidence.cluster.ipynb #bf69c540
+def start_ray(
+    jobs:int, # Processes, where a cluster is made on this machine
+):
+    "The module `ray`, connected to a cluster"
     try: import ray
     except ImportError: raise ValueError("engine='ray' needs Ray: pip install 'fastai_tricks[ray]'.") from None
-    if not ray.is_initialized(): ray.init(log_to_driver=False, include_dashboard=False, **({} if os.environ.get('RAY_ADDRESS') else dict(num_cpus=jobs)))
-    job,flying = ray.put(cloudpickle.dumps(specs)),{}
-    run = ray.remote(num_cpus=1, num_gpus=int(torch.cuda.is_available()), max_retries=1)(_run_in_ray_task)
-    for o in todo: flying[run.remote(job, *o)] = o
-    try:
-        while flying:
-            f = ray.wait(list(flying))[0][0]
-            i,s = flying.pop(f)
-            try: row = ray.get(f)
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError): row = killed_row(specs, i, s)
-            except ray.exceptions.RayTaskError as e: row = {**killed_row(specs, i, s), **failure(e.cause)} # such as a module of yours that the cluster does not have
-            yield i,s,row
-    finally:
-        for f in flying: ray.cancel(f, force=True)
+    size = {} if os.environ.get('RAY_ADDRESS') else dict(num_cpus=jobs)
+    if not ray.is_initialized(): ray.init(log_to_driver=False, include_dashboard=False, **size)
+    return ray
 
-# %% ../../nbs/74a_evidence.cluster.ipynb #363ed0fc
-def _run_in_ray_task(job, i, seed):
+# %% ../../nbs/74a_evidence.cluster.ipynb #04f9c014
+def run_ray_job(job, i, seed):
+    "In a worker: the row of arm `i` with `seed`"
     torch.set_num_threads(1)
-    label,spec = cloudpickle.loads(job)[i]
-    return run_once(spec.copy(seed=seed), label)
+    [(_,_,row)] = run_here(cloudpickle.loads(job), [(i,seed)])
+    return row
+
+# %% ../../nbs/74a_evidence.cluster.ipynb #23a7df21
+def ray_row(ray, future, label, spec):
+    "What came back, or why nothing did"
+    try: return ray.get(future)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError): return killed_row(label, spec)
+    except ray.exceptions.RayTaskError as e: return killed_row(label, spec) | failure(e.cause)
+
+# %% ../../nbs/74a_evidence.cluster.ipynb #27f08a45
+def run_in_ray(
+    specs, # (label, `Spec`) of each arm
+    todo, # (arm, seed) of each run
+    jobs:int, # Processes, where a cluster is made on this machine
+):
+    "Yield (arm, seed, row) as runs end"
+    ray = start_ray(jobs)
+    task = ray.remote(num_cpus=1, num_gpus=int(torch.cuda.is_available()), max_retries=1)(run_ray_job)
+    job = ray.put(cloudpickle.dumps(specs))
+    running = {task.remote(job, *run):run for run in todo}
+    try:
+        while running:
+            [future],_ = ray.wait(list(running))
+            i,seed = running.pop(future)
+            label,spec = specs[i]
+            yield i,seed,ray_row(ray, future, label, spec.copy(seed=seed))
+    finally:
+        for future in running: ray.cancel(future, force=True)

@@ -23,32 +23,74 @@ class Effect:
     se:float # Standard error
     df:float # Degrees of freedom
     could_see:float # Smallest true effect that would be seen in 8 of 10 repeats
+    seeds:int = None # Number of seeds it rests on; with one there is no verdict, None: not known
 
 # %% ../../nbs/71_evidence.interval.ipynb #aaa2d35c
-def between_seeds(d)->float:
-    "Mean square between the rows of `d`, of shape (seeds, pictures)"
+def between_seeds(
+    d:np.ndarray, # Of shape (seeds, images)
+)->float:
+    "Mean square between the rows of `d`, 0 with one seed"
     S,n = d.shape
     return float(n*d.mean(1).var(ddof=1)) if S>1 else 0.
 
+# %% ../../nbs/71_evidence.interval.ipynb #b4c9735d
+def between_images(
+    d:np.ndarray, # Of shape (seeds, images)
+)->float:
+    "Mean square between the columns of `d`, 0 with one image"
+    S,n = d.shape
+    return float(S*((d.mean(0)-d.mean())**2).sum()/max(1, n-1))
+
+# %% ../../nbs/71_evidence.interval.ipynb #18ff9a65
+def residual(
+    d:np.ndarray, # Of shape (seeds, images)
+)->float:
+    "Mean square of what neither seed nor image explains, 0 with one seed"
+    S,n = d.shape
+    if S==1: return 0.
+    rest = d-d.mean(1, keepdims=True)-d.mean(0, keepdims=True)+d.mean()
+    return float((rest**2).sum()/((S-1)*max(1, n-1)))
+
+# %% ../../nbs/71_evidence.interval.ipynb #024bf6c3
+def satterthwaite(
+    squares, # Mean squares
+    dfs, # Degrees of freedom of each
+    total:float, # The sum that they make
+)->float: # Degrees of freedom of `total`
+    "Degrees of freedom of a sum of mean squares, no fewer than those of the first"
+    if total<=0: return max(1, dfs[1])
+    return max(dfs[0], total**2/sum(ms**2/max(1, df) for ms,df in zip(squares, dfs)))
+
 # %% ../../nbs/71_evidence.interval.ipynb #50a2d1e3
 def two_way(
-    d:np.ndarray, # Outcome, or difference of two outcomes, of each seed on each picture, of shape (seeds, pictures), in any unit
+    d:np.ndarray, # Outcome, or difference of two, of each seed on each image, of shape (seeds, images), in any unit
     alpha:float=.05, # One minus the level of the interval, above 0 and below 1
     seeds:tuple=None, # Mean square between seeds and its degrees of freedom, as `borrow` gives; None: from `d` alone
-)->Effect: # With one seed the interval covers the pictures only
-    "Mean of `d` with an interval for other seeds and other pictures (two-way random effects, Satterthwaite's degrees of freedom)"
+)->Effect: # With one seed the interval covers the images only
+    "Mean of `d` with an interval for other seeds and other images (two-way random effects)"
     d = np.asarray(d, float)
     S,n = d.shape
-    m,row,col = d.mean(),d.mean(1,keepdims=True),d.mean(0,keepdims=True)
-    msb = S*((col-m)**2).sum()/max(1, n-1)
     msa,dfa = ifnone(seeds, (between_seeds(d),S-1))
-    mse = ((d-row-col+m)**2).sum()/((S-1)*max(1, n-1)) if S>1 else 0.
-    num = max(msa+msb-mse, msa, msb) # no less than either source alone
-    df = max(dfa, num**2/(msa**2/max(1, dfa) + msb**2/max(1, n-1))) if num>0 else max(1, n-1)
-    se,q,t = math.sqrt(num/(S*n)),t_quantile(df, 1-alpha/2),lambda k: t_quantile(max(1, k), 1-alpha/2)
-    parts = math.sqrt(max(msa-mse, 0)*(t(dfa)**2 if S>1 else 0) + max(msb, mse)*t(n-1)**2)/math.sqrt(S*n) # each source with its own quantile (Zou & Donner 2008)
-    half = max(q*se, parts)
-    return Effect(m, m-half, m+half, se, df, half+t_quantile(df, .8)*se)
+    msb,mse = between_images(d),residual(d)
+    total = max(msa+msb-mse, msa, msb) # no less than either source alone
+    df = satterthwaite((msa,msb), (dfa,n-1), total)
+    se = math.sqrt(total/(S*n))
+    t = lambda df: t_quantile(max(1, df), 1-alpha/2)
+    of_seeds = max(msa-mse, 0)*t(dfa)**2 if S>1 else 0
+    own_quantiles = math.sqrt((of_seeds + max(msb, mse)*t(n-1)**2)/(S*n))
+    half = max(t(df)*se, own_quantiles)
+    mean = d.mean()
+    return Effect(mean, mean-half, mean+half, se, df, half+t_quantile(df, .8)*se, S)
+
+# %% ../../nbs/71_evidence.interval.ipynb #d43dd2bc
+def shared_df(
+    df, # Degrees of freedom of each comparison
+    pairs, # The two arms of each
+)->float:
+    "Degrees of freedom of the mean square of comparisons that may share arms"
+    weight = lambda j,l: 1. if j==l else .25
+    related = [(j, l) for j in range(len(df)) for l in range(len(df)) if set(pairs[j]) & set(pairs[l])]
+    return sum(df)**2/sum(weight(j, l)*min(df[j], df[l]) for j,l in related)
 
 # %% ../../nbs/71_evidence.interval.ipynb #c7179286
 def borrow(
@@ -58,27 +100,47 @@ def borrow(
 )->list: # (mean square, degrees of freedom) for each comparison
     "What all comparisons of a table say together about the spread between seeds"
     ms,df = np.asarray(ms, float),np.asarray(df, float)
-    res,use = list(zip(ms.tolist(), df.tolist())),[i for i in range(len(ms)) if ms[i]>0 and df[i]>0] # arms without any difference have nothing to say
-    nu = lambda js: sum(df[j] for j in js)**2/sum((.25 if j!=l else 1.)*min(df[j], df[l]) for j in js for l in js if set(pairs[j]) & set(pairs[l])) # they share no arm: independent
+    use = [i for i in range(len(ms)) if ms[i]>0 and df[i]>0] # arms without any difference have nothing to say
+    nu = lambda js: shared_df([df[j] for j in js], [pairs[j] for j in js])
+    mean = lambda js: float(np.average(ms[js], weights=df[js]))
+    res = list(zip(ms.tolist(), df.tolist()))
     for i in use:
-        rest = [j for j in use if j!=i]
-        if not rest: continue
-        if ms[i] > f_quantile(df[i], nu(rest), .9)*np.average(ms[rest], weights=df[rest]): continue
-        res[i] = (max(ms[i], float(np.average(ms[use], weights=df[use]))), max(df[i], nu(use)))
+        others = [j for j in use if j!=i]
+        if not others: continue
+        far_out = ms[i] > f_quantile(df[i], nu(others), .9)*mean(others)
+        if not far_out: res[i] = (max(ms[i], mean(use)), max(df[i], nu(use)))
     return res
+
+# %% ../../nbs/71_evidence.interval.ipynb #8f0ae21a
+def paired_effects(
+    diffs:dict, # Key of each comparison to its differences, of shape (seeds, images), in any unit
+    pairs:dict, # Key to the two arms, any names; also those of comparisons that are not in `diffs` yet
+    alpha:float=.05, # One minus the level at which all intervals hold together
+)->dict: # Key to `Effect`
+    "What each comparison of a table says"
+    spread = [between_seeds(d) for d in diffs.values()]
+    dfs = [len(d)-1 for d in diffs.values()]
+    seeds = borrow(spread, dfs, [pairs[k] for k in diffs])
+    return {k: two_way(d, alpha/max(1, len(pairs)), o) for (k,d),o in zip(diffs.items(), seeds)}
 
 # %% ../../nbs/71_evidence.interval.ipynb #386e7b70
 def verdict(
-    e:Effect,
+    e:Effect, # What was measured
     sign:int=1, # -1 where the effect tells what leaving a trick out does
-)->str: # 'helps', 'hurts' or 'no evidence'
+)->str: # 'helps', 'hurts', 'no evidence' or 'one seed'
     "What the interval says about a trick"
+    if e.seeds==1: return 'one seed'
     if e.lo<=0<=e.hi: return 'no evidence'
     return 'helps' if e.mean*sign>0 else 'hurts'
 
 # %% ../../nbs/71_evidence.interval.ipynb #05d0d78d
-def points_text(m, lo, hi, sign=1):
-    "A difference with its interval, seen from the other side where `sign` is -1; no zero has a minus"
+def points_text(
+    m:float, # A difference, in % points
+    lo:float, # Lower end of its interval
+    hi:float, # Upper end
+    sign:int=1, # -1: seen from the other side
+)->str: # '+1.2 points [+0.4, +2.0]'
+    "A difference with its interval; no zero has a minus"
     say = lambda o: f'{round(float(o), 1)+0.:+.1f}'
     lo,hi = sorted((sign*lo, sign*hi))
     return f"{say(sign*m)} points [{say(lo)}, {say(hi)}]"

@@ -7,14 +7,100 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.measure.html.md"""
 # %% auto #0
 __all__ = ['calibration_error', 'run_once']
 
-# %% ../../nbs/72b_evidence.measure.ipynb #3b068d1f
+# %% ../../nbs/72b_evidence.measure.ipynb #a88439e2
 import math, time, warnings
 from torch.utils.flop_counter import FlopCounterMode
 from fastai.vision.all import *
 from ..base.run import Spec
 from ..base.trial import silent_learner
-from .rows import failure, pack_hits, run_columns
+from ..base.callback import Order
+from .rows import failure, new_row, pack_hits
 from .memory import peak_memory, reset_peak
+
+# %% ../../nbs/72b_evidence.measure.ipynb #04c78e91
+class FirstBatches(Callback):
+    "Stop after three batches; count the arithmetic of the second"
+    order = Order.CLOCK
+    def before_fit(self): self.flops,self.counter = 0,None
+    def before_validate(self): raise CancelValidException()
+
+# %% ../../nbs/72b_evidence.measure.ipynb #b0dee282
+@patch
+def before_batch(self:FirstBatches):
+    counted = min(1, self.n_iter*self.n_epoch-1) # the first, where there is no second
+    if self.training and self.train_iter==counted:
+        self.counter = FlopCounterMode(display=False)
+        self.counter.__enter__()
+
+# %% ../../nbs/72b_evidence.measure.ipynb #b14d5e35
+@patch
+def after_batch(self:FirstBatches):
+    if self.counter is not None:
+        self.counter.__exit__(None, None, None)
+        self.flops = self.counter.get_total_flops()/find_bs(self.learn.yb)
+        self.counter = None
+    if self.train_iter>=3: raise CancelFitException()
+
+# %% ../../nbs/72b_evidence.measure.ipynb #8f04a2d9
+_warmed = {} # in this process: what is trained to its GFLOPs
+
+def warm_up(
+    spec:Spec, # What will be trained
+)->float: # GFLOP of a training step, per image
+    "Train three batches, so that no timed step pays for what happens once"
+    learn,few = silent_learner(spec),FirstBatches()
+    shapes = [tuple(getattr(o, 'shape', ())) for o in learn.dls.train.do_item(0)]
+    key = (spec.key(), *shapes)
+    if key not in _warmed:
+        spec.train(learn.add_cb(few))
+        _warmed[key] = few.flops/1e9
+    return _warmed[key]
+
+# %% ../../nbs/72b_evidence.measure.ipynb #2c9e3c56
+def glanced_epochs(
+    n_epoch:int, # Epochs of the run
+    most:int=10, # Glances at most
+)->list: # Epochs, counted from 1
+    "The epochs after which a training is glanced at: evenly spread, the last among them"
+    n = min(most, n_epoch)
+    return sorted({math.ceil(n_epoch*(i+1)/n) for i in range(n)})
+
+# %% ../../nbs/72b_evidence.measure.ipynb #f1346f30
+def glance(
+    learn, # A Learner, in training
+    n:int=1000, # Validation images at most, evenly spread over the set
+)->float: # 0 to 1
+    "Accuracy on up to `n` images of the validation set"
+    size = len(learn.dls.valid_ds)
+    idxs = range(size) if size<=n else np.linspace(0, size-1, n).astype(int)
+    dl = learn.dls.valid.new(get_idxs=lambda: list(map(int, idxs)))
+    training = learn.model.training
+    learn.model.eval()
+    with torch.no_grad(): hits = [learn.model(*b[:learn.dls.n_inp]).argmax(1)==b[-1] for b in dl]
+    learn.model.train(training)
+    return round(float(torch.cat(hits).float().mean()), 4)
+
+# %% ../../nbs/72b_evidence.measure.ipynb #e0666f49
+class Clock(Callback):
+    "Seconds of the training part of each epoch; glances in place of full validation"
+    order,run_valid = Order.CLOCK,True
+    def __init__(self, curve=True): self.curve,self.glances = curve,[]
+    def before_fit(self): self.seconds = []
+    def before_train(self): self.began = time.perf_counter()
+    def after_train(self): self.seconds.append(time.perf_counter()-self.began)
+
+# %% ../../nbs/72b_evidence.measure.ipynb #a1418340
+@patch
+def before_validate(self:Clock):
+    if self.curve and self.epoch+1 in glanced_epochs(self.n_epoch): self.glances.append(glance(self.learn))
+    raise CancelValidException()
+
+# %% ../../nbs/72b_evidence.measure.ipynb #a048ca0a
+@patch
+def after_batch(self:Clock):
+    if not self.training: return
+    loss = self.learn.loss.detach()
+    if not torch.isfinite(loss).all(): raise ValueError(f'the loss is {float(loss)} in step {self.train_iter}')
 
 # %% ../../nbs/72b_evidence.measure.ipynb #658f0709
 def calibration_error(
@@ -26,92 +112,57 @@ def calibration_error(
     conf,pred = (o.numpy() for o in probs.max(1))
     hit = pred==targs.numpy()
     idx = np.clip((conf*bins).astype(int), 0, bins-1)
-    return float(sum(abs(hit[idx==i].mean()-conf[idx==i].mean())*(idx==i).mean() for i in range(bins) if (idx==i).any()))
+    inside = [idx==i for i in range(bins) if (idx==i).any()]
+    return float(sum(abs(hit[o].mean()-conf[o].mean())*o.mean() for o in inside))
 
-# %% ../../nbs/72b_evidence.measure.ipynb #a533ca14
-class _Clock(Callback):
-    "Seconds of the training part of each epoch; full validation is left to the end, a glance at up to 1,000 pictures stands in for it"
-    order,run_valid = -100,True
-    def __init__(self, curve=True): self.curve,self.glances = curve,[]
-    def before_fit(self):
-        self.secs,self.t0 = [],None
-    def before_train(self): self.t0 = time.perf_counter()
-    def after_train(self): self.secs.append(time.perf_counter()-self.t0)
-    def before_validate(self):
-        if self.curve and self.epoch+1 in glanced_epochs(self.n_epoch): self.glances.append(_glance(self.learn))
-        raise CancelValidException()
-    def after_batch(self):
-        if self.training and not torch.isfinite(self.learn.loss.detach()).all(): raise ValueError(f'the loss is {float(self.learn.loss.detach())} in step {self.train_iter}')
+# %% ../../nbs/72b_evidence.measure.ipynb #d03cf127
+def outcome(
+    learn, # A trained Learner
+)->dict: # The columns accuracy, loss, calibration, n_valid and hits
+    "What `learn` reaches on its validation set"
+    probs,targs = learn.get_preds(dl=learn.dls.valid)
+    finite = torch.isfinite(probs).all(1)
+    if not finite.all(): raise ValueError(f'{int((~finite).sum())} of {len(probs)} predictions are not finite')
+    hits = probs.argmax(1)==targs
+    return dict(
+        accuracy = round(float(hits.float().mean()), 6),
+        loss = round(float(F.nll_loss(probs.clamp_min(1e-12).log(), targs)), 6),
+        calibration = round(calibration_error(probs, targs), 6),
+        n_valid = len(hits),
+        hits = pack_hits(hits))
 
-# %% ../../nbs/72b_evidence.measure.ipynb #2c9e3c56
-def glanced_epochs(n_epoch, most=10):
-    "The epochs, from 1, after which a training is glanced at: evenly spread, the last among them"
-    return sorted({math.ceil(n_epoch*(i+1)/min(most, n_epoch)) for i in range(min(most, n_epoch))})
-
-# %% ../../nbs/72b_evidence.measure.ipynb #1b40900e
-def _glance(learn, n=1000):
-    "Accuracy on up to `n` pictures of the validation set, evenly spread over it"
-    ds = learn.dls.valid_ds
-    idxs = list(range(len(ds))) if len(ds)<=n else np.linspace(0, len(ds)-1, n).astype(int).tolist()
-    dl,hit = learn.dls.valid.new(get_idxs=lambda: idxs),[]
-    was = learn.model.training
-    learn.model.eval()
-    with torch.no_grad():
-        for b in dl: hit.append((learn.model(*b[:learn.dls.n_inp]).argmax(1)==b[-1]).float())
-    learn.model.train(was)
-    return round(float(torch.cat(hit).mean()), 4)
-
-# %% ../../nbs/72b_evidence.measure.ipynb #2f501b76
-class _Few(Callback):
-    "Stop after three batches; count the arithmetic of the second"
-    order = -200
-    def before_fit(self): self.flops,self.count = 0,None
-    def before_batch(self):
-        if self.training and self.train_iter==min(1, self.n_iter*self.n_epoch-1):
-            self.count = FlopCounterMode(display=False)
-            self.count.__enter__()
-    def after_batch(self):
-        if self.count is not None:
-            self.count.__exit__(None, None, None)
-            self.flops,self.count = self.count.get_total_flops()/find_bs(self.learn.yb),None
-        if self.train_iter>=3: raise CancelFitException()
-    def before_validate(self): raise CancelValidException()
-
-# %% ../../nbs/72b_evidence.measure.ipynb #2da835f0
-_warmed = {} # in this process: what is trained to its GFLOPs
-
-def _warm_up(spec):
-    "Train three batches, so that no timed step pays for what happens once; GFLOPs of a training step per picture"
-    learn,few = silent_learner(spec),_Few()
-    key = (spec.key(), *(tuple(getattr(o, 'shape', ())) for o in learn.dls.train.do_item(0))) # a record does not say how large the pictures are
-    if key not in _warmed:
-        spec.train(learn.add_cb(few))
-        _warmed[key] = few.flops/1e9
-    return _warmed[key]
+# %% ../../nbs/72b_evidence.measure.ipynb #9630c028
+def measure(
+    row:dict, # The row to fill in; a run that fails has filled a part of it
+    spec:Spec, # What to train
+    curve:bool=True, # Also glance at it on the way
+):
+    "Train `spec` and write what it took and reached into `row`"
+    row['gflops'] = float(f'{warm_up(spec):.6g}')
+    learn,clock = silent_learner(spec),Clock(curve)
+    reset_peak(learn.dls)
+    spec.train(learn.add_cb(clock))
+    row['memory'] = round(peak_memory(learn.dls), 1)
+    learn.remove_cb(clock)
+    took = dict(
+        seconds = round(float(np.median(clock.seconds)), 4),
+        params = sum(o.numel() for o in learn.model.parameters()),
+        device = str(learn.dls.device),
+        curve = ' '.join(map(str, clock.glances)))
+    row.update(outcome(learn), **took, status='ok')
 
 # %% ../../nbs/72b_evidence.measure.ipynb #26155ba4
 def run_once(
     spec:Spec, # What to train
     label:str='', # Name of the arm
-    curve:bool=True, # After up to ten epochs, also the accuracy on up to 1,000 validation pictures
-)->dict: # One row: accuracy, loss and calibration error on the validation set; seconds per epoch of training; peak memory in MB; GFLOPs of a training step per picture; ...
+    curve:bool=True, # After up to ten epochs, also the accuracy on up to 1,000 validation images
+)->dict: # One row, see `run_columns`
     "Train `spec`, measure it on its validation set; a run that fails is a row with its reason"
-    row = dict.fromkeys(run_columns, '')
-    row.update(arm=label, tricks=' '.join(map(repr, spec.tricks)), recipe=spec.key(), seed=spec.seed, n_epoch=spec.n_epoch, when=time.strftime('%Y-%m-%dT%H:%M:%S'))
+    row = new_row(spec, label)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            row['gflops'] = float(f'{_warm_up(spec):.6g}')
-            clock,learn = _Clock(curve),silent_learner(spec)
-            reset_peak(learn.dls)
-            spec.train(learn.add_cb(clock))
-            row['memory'] = round(peak_memory(learn.dls), 1)
-            learn.remove_cb(clock)
-            probs,targs = learn.get_preds(dl=learn.dls.valid)
-        if not torch.isfinite(probs).all(): raise ValueError(f'{int((~torch.isfinite(probs)).any(1).sum())} of {len(probs)} predictions are not finite')
-        hits = probs.argmax(1)==targs
-        row.update(status='ok', accuracy=round(float(hits.float().mean()), 6), loss=round(float(F.nll_loss(probs.clamp_min(1e-12).log(), targs)), 6), calibration=round(calibration_error(probs, targs), 6),
-            seconds=round(float(np.median(clock.secs)), 4), params=sum(o.numel() for o in learn.model.parameters()), device=str(learn.dls.device), n_valid=len(hits), curve=' '.join(map(str, clock.glances)), hits=pack_hits(hits))
+            measure(row, spec, curve)
     except (KeyboardInterrupt, SystemExit): raise
     except BaseException as e: row.update(failure(e))
     return row

@@ -1,4 +1,4 @@
-"""How much memory a training takes at most, of the process on a CPU, of the tensors on a GPU.
+"""How much memory a training takes at most: of the process on a CPU, of the tensors on a GPU.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.memory.html.md"""
 
@@ -12,33 +12,38 @@ import contextlib, ctypes, gc
 import psutil
 from fastai.vision.all import *
 
-# %% ../../nbs/72a_evidence.memory.ipynb #872f5c79
-def _on_gpu(dls): return getattr(dls.device, 'type', 'cpu')=='cuda'
+# %% ../../nbs/72a_evidence.memory.ipynb #9815ab4b
+def on_gpu(dls)->bool:
+    "Are the batches of `dls` on a GPU?"
+    return getattr(dls.device, 'type', 'cpu')=='cuda'
 
-# %% ../../nbs/72a_evidence.memory.ipynb #07d688f6
-def _rss(): return psutil.Process().memory_info().rss
+# %% ../../nbs/72a_evidence.memory.ipynb #6ad757c6
+def resident()->int:
+    "Bytes of this process that are in memory now"
+    return psutil.Process().memory_info().rss
 
 # %% ../../nbs/72a_evidence.memory.ipynb #8c3da2a7
-_swept = [0] # bytes of this process after the last sweep
+_after = dict(sweep=0) # bytes of this process after it last gave memory back
 
 def give_back_memory():
     "Give back to the system what earlier Learners left"
     gc.collect()
     with contextlib.suppress(OSError, AttributeError): ctypes.CDLL(None).malloc_trim(0) # glibc's
-    _swept[0] = _rss()
+    _after['sweep'] = resident()
 
 # %% ../../nbs/72a_evidence.memory.ipynb #5994babe
 def reset_peak(dls):
-    if _on_gpu(dls): return torch.cuda.reset_peak_memory_stats(dls.device)
-    try:
-        if _rss() > _swept[0]+20*2**20: give_back_memory()
-        Path('/proc/self/clear_refs').write_text('5')
-    except (OSError, AttributeError): pass # not Linux: the peak is that of the process so far
+    "Start counting anew; where the system has no such thing, the peak is that of the process so far"
+    if on_gpu(dls): return torch.cuda.reset_peak_memory_stats(dls.device)
+    if resident() > _after['sweep']+20*2**20: give_back_memory()
+    with contextlib.suppress(OSError): Path('/proc/self/clear_refs').write_text('5') # Linux
 
 # %% ../../nbs/72a_evidence.memory.ipynb #5ad8768e
-def peak_memory(dls):
-    "Peak memory in MB: of the tensors on a GPU, of the whole process on a CPU"
-    if _on_gpu(dls): return torch.cuda.max_memory_allocated(dls.device)/2**20
+def peak_memory(
+    dls, # What was trained on; it knows the device
+)->float: # In MB
+    "Peak memory since `reset_peak`: of the tensors on a GPU, of the whole process on a CPU"
+    if on_gpu(dls): return torch.cuda.max_memory_allocated(dls.device)/2**20
     try: return int(re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())[1])/1024
     except (OSError, TypeError):
         m = psutil.Process().memory_info()

@@ -1,4 +1,4 @@
-"""What an ablation looks like.
+"""What an ablation looks like: a bar for each difference, a line for each arm, and for a whole bag both.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.plot.html.md"""
 
@@ -7,81 +7,139 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.plot.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/75b_evidence.plot.ipynb #fb060dc6
+# %% ../../nbs/75b_evidence.plot.ipynb #0d93f898
 from fastai.vision.all import *
 from ..base.show import grey, show_effects, show_lines, trick_color
-from .interval import two_way, verdict
+from .plan import Whole
+from .interval import verdict
 from .measure import glanced_epochs
 from .results import Ablation
+import fastai_tricks.evidence.answers # the headline
+
+# %% ../../nbs/75b_evidence.plot.ipynb #92e97513
+@patch
+def effect_record(self:Ablation,
+    i:int, # Index of the arm
+    e, # Its `Effect`
+    dots:np.ndarray, # The difference of each seed
+    adds:bool=False, # Tell what the trick adds, also where it was left out
+)->dict:
+    "What `show_effects` draws of arm `i`"
+    a = self.arms[i]
+    sign = a.sign if adds else 1
+    lo,hi = sorted((sign*e.lo, sign*e.hi))
+    return dict(
+        label = a.name if adds else a.label,
+        color = trick_color(a.name) if adds else self.arm_color(a),
+        diff = sign*e.mean,
+        lo = lo,
+        hi = hi,
+        dots = sign*dots,
+        verdict = verdict(e, a.sign))
+
+# %% ../../nbs/75b_evidence.plot.ipynb #ded85a55
+@patch
+def arm_color(self:Ablation, a)->str:
+    "A trick keeps its colour; values of one trick need one each"
+    return trick_color(a.label if self.mode=='grid' else a.name)
+
+# %% ../../nbs/75b_evidence.plot.ipynb #e4e599d7
+_counted = { # Verdict to how one trick and several tricks have it
+    'helps': ('helps','help'),
+    'hurts': ('hurts','hurt'),
+    'no evidence': ('without evidence',)*2,
+    'one seed': ('with one seed',)*2}
+
+def count_verdicts(verdicts)->str: # 'Of 3 tricks 2 help, 1 without evidence'
+    "How many tricks help, in words"
+    if not verdicts: return 'No finished pair of runs'
+    n = {o:verdicts.count(o) for o in _counted}
+    words = [f'{n[o]} {one if n[o]==1 else several}' for o,(one,several) in _counted.items() if n[o]]
+    return f"Of {len(verdicts)} tricks {', '.join(words)}"
 
 # %% ../../nbs/75b_evidence.plot.ipynb #7dd971ca
 @patch
-def plot(self:Ablation, ax=None):
-    "Draw the differences with their intervals, a dot for each seed, zero in grey; in mode 'bag' also how plain fastai and the bag got there"
-    if self.mode=='bag' and ax is None: return self._plot_bag()
-    rows = []
-    for i,(e,dots) in self.effects().items():
-        a = self.arms[i]
-        rows.append(dict(label=a.label, color=trick_color(a.label if self.mode=='grid' else a.name), diff=e.mean, lo=e.lo, hi=e.hi, dots=dots, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed'))
-    n = [o['verdict'] for o in rows]
-    title = ', '.join(f"{n.count(o)} {w}{'s' if n.count(o)==1 and w in ('help','hurt') else ''}" for o,w in (('helps','help'),('hurts','hurt'),('no evidence','without evidence'),('one seed','with one seed')) if n.count(o))
-    return show_effects(rows, f'Of {len(rows)} tricks {title}' if rows else 'No finished pair of runs', ax=ax)
+def plot(self:Ablation,
+    ax=None, # Axes to draw the differences on; None: new ones
+):
+    "Draw the differences with their intervals, a dot for each seed; in mode 'bag' also how the bag got there"
+    if self.mode=='bag' and ax is None: return self.plot_bag()
+    records = [self.effect_record(i, *o) for i,o in self.effects().items()]
+    return show_effects(records, count_verdicts([o['verdict'] for o in records]), ax=ax)
+
+# %% ../../nbs/75b_evidence.plot.ipynb #4bf2e960
+@patch
+def curve_points(self:Ablation,
+    i:int, # Index of the arm
+)->tuple: # (epochs that were glanced at, accuracy in % of shape (seeds, glances)); None where there is no curve
+    "How arm `i` got there"
+    texts = [str(o['curve']) for o in self.finished(i).values() if not pd.isna(o['curve'])]
+    curves = [[100*float(v) for v in o.split()] for o in texts if o]
+    if not curves: return None
+    n = min(map(len, curves))
+    epochs = glanced_epochs(self.specs[i][1].n_epoch)
+    if len(epochs)!=n: epochs = list(range(1, n+1))
+    return epochs,np.array([o[:n] for o in curves])
 
 # %% ../../nbs/75b_evidence.plot.ipynb #a3e80bd6
 @patch
-def curves(self:Ablation, ax=None):
+def curves(self:Ablation,
+    ax=None, # Axes to draw on; None: new ones
+):
     "Draw the accuracy on the way, a line for each arm, a band from the lowest to the highest seed"
-    lines,bands = {},[]
-    for i,x,ys in curve_points(self, range(len(self.arms))):
-        lines[self.arms[i].label] = (x, ys.mean(0).tolist())
-        bands.append((self.arms[i], x, ys.min(0), ys.max(0)))
-    if not lines: raise ValueError('No run has a curve: the rows are of an older version, or every run failed.')
-    colors = {a.label: grey if a.ref is None else trick_color(a.label if self.mode=='grid' else a.name) for a in self.arms}
+    points = {a.label:(a, *o) for i,a in enumerate(self.arms) if (o:=self.curve_points(i))}
+    if not points: raise ValueError('No run has a curve: the rows are of an older version, or every run failed.')
+    lines = {label:(x, ys.mean(0).tolist()) for label,(_,x,ys) in points.items()}
+    colors = {label:grey if a.ref is None else self.arm_color(a) for label,(a,_,_) in points.items()}
     best = max(lines, key=lambda o: lines[o][1][-1])
     if ax is None: _,ax = plt.subplots(figsize=(7.2, 3.4))
-    for a,x,lo,hi in bands: ax.fill_between(x, lo, hi, color=colors[a.label], alpha=.12, lw=0) # first, so that names at the ends know the range
+    for label,(_,x,ys) in points.items(): # first, so that names at the ends know the range
+        ax.fill_between(x, ys.min(0), ys.max(0), color=colors[label], alpha=.12, lw=0)
     show_lines(lines, f'Highest at the end: {best}', 'epoch', 'accuracy, %', colors, ax=ax)
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
 
-# %% ../../nbs/75b_evidence.plot.ipynb #b23ce0e5
-def curve_points(self, arms):
-    "For each of `arms` with a curve: index, epochs that were glanced at, accuracy in % of shape (seeds, glances)"
-    for i in arms:
-        ys = [[100*float(v) for v in str(o['curve']).split()] for o in self._ok(i).values() if o['curve']==o['curve'] and o['curve']!='']
-        if not ys: continue
-        n,k = self.specs[i][1].n_epoch,min(map(len, ys))
-        x = glanced_epochs(n)
-        yield i,(x if len(x)==k else list(range(1, k+1))),np.array([o[:k] for o in ys])
-
-# %% ../../nbs/75b_evidence.plot.ipynb #dcf4dc2f
+# %% ../../nbs/75b_evidence.plot.ipynb #65d95bcf
 @patch
-def _plot_bag(self:Ablation):
+def whole_line(self:Ablation,
+    i:int, # An arm of `Whole`
+)->tuple: # (times as shares of plain fastai's, mean accuracies in %, lowest and highest seed); None: no curve
+    "How an arm got there, over time; the last glance gives way to the whole validation set"
+    if not self.finished(Whole.plain) or not self.curve_points(i): return None
+    x,ys = self.curve_points(i)
+    seconds = lambda i: np.median([o['seconds'] for o in self.finished(i).values()])
+    total = seconds(Whole.plain)*self.specs[Whole.plain][1].n_epoch
+    return np.array(x)*seconds(i)/total,[*ys.mean(0)[:-1], self.accuracy(i).mean],(ys.min(0), ys.max(0))
+
+# %% ../../nbs/75b_evidence.plot.ipynb #d6c9c552
+_whole_style = { # Arm to (colour, line, where its name stands: right and up in points, alignment)
+    Whole.plain:       (grey, '-', (0,-15,'right')),
+    Whole.bag:         (trick_color('bag'), '-', (0,8,'right')),
+    Whole.bag_short:   (trick_color('bag'), ':', (0,8,'right')),
+    Whole.plain_short: (grey, ':', (7,-12,'left'))}
+
+@patch
+def draw_whole(self:Ablation, ax, i, line):
+    "Draw one `line` of `whole_line`, with its name at its end"
+    color,style,(dx,dy,align) = _whole_style[i]
+    x,y,band = line
+    ax.plot(x, y, color=color, lw=1.8, ls=style)
+    if i in (Whole.plain, Whole.bag): ax.fill_between(x, *band, color=color, alpha=.12, lw=0)
+    ax.plot(x[-1], y[-1], 'o', color=color, ms=6)
+    ax.annotate(f'{self.arms[i].label} {y[-1]:.1f} %', (x[-1], y[-1]), xytext=(dx,dy), textcoords='offset points',
+                ha=align, color=color, fontsize=9)
+
+# %% ../../nbs/75b_evidence.plot.ipynb #610d428e
+@patch
+def plot_bag(self:Ablation):
     "Left: accuracy over time of plain fastai and of the bag, long and short. Right: what each trick adds to the bag"
-    effects = self.effects()
-    fig,(ax,ax2) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(1,1.1), layout='constrained')
-    colors,secs,labels = (grey,trick_color('bag'),trick_color('bag'),grey),lambda i: np.median([o['seconds'] for o in self._ok(i).values()]),{}
-    for i,x,ys in curve_points(self, range(4)):
-        if not self._ok(0): break
-        x = np.array(x)*secs(i)/(secs(0)*self.specs[0][1].n_epoch)
-        end = two_way(100*self._hits(i, list(self._ok(i))).astype(float))
-        ax.plot(x, [*ys.mean(0)[:-1], end.mean], color=colors[i], lw=1.8, ls='-' if i<2 else ':') # the last glance gives way to the whole validation set
-        if i<2: ax.fill_between(x, ys.min(0), ys.max(0), color=colors[i], alpha=.12, lw=0)
-        ax.plot(x[-1], end.mean, 'o', color=colors[i], ms=6)
-        labels[i] = (x[-1], end.mean, f"{self.arms[i].label} {end.mean:.1f} %")
-    if labels:
-        top = max(y for _,y,_ in labels.values())
-        ax.set_ylim(top-14, top+3)
-    beside = {0:(0,-15,'right'), 1:(0,8,'right'), 2:(0,8,'right'), 3:(7,-12,'left')}
-    for i,(x,y,txt) in labels.items():
-        dx,dy,ha = beside[i]
-        ax.annotate(txt, (x, y), xytext=(dx,dy), textcoords='offset points', ha=ha, color=colors[i], fontsize=9)
-    show_lines({}, self.headline().split(';')[0], "time, as a share of plain fastai's", 'accuracy, %', ax=ax)
-    rows = []
-    for i,(e,dots) in effects.items():
-        a = self.arms[i]
-        if a.ref!=1: continue
-        lo,hi = sorted((a.sign*e.lo, a.sign*e.hi))
-        rows.append(dict(label=a.name, color=trick_color(a.name), diff=a.sign*e.mean, lo=lo, hi=hi, dots=a.sign*dots, verdict=verdict(e, a.sign) if len(dots)>1 else 'one seed'))
-    show_effects(rows, 'What each trick adds', 'accuracy with it minus without it, % points', ax=ax2)
-    return ax
+    _,(left,right) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(1,1.1), layout='constrained')
+    lines = {i:line for i in Whole if (line:=self.whole_line(i))}
+    for i,line in lines.items(): self.draw_whole(left, i, line)
+    if lines:
+        top = max(y[-1] for _,y,_ in lines.values())
+        left.set_ylim(top-14, top+3)
+    show_lines({}, self.headline().split(';')[0], "time, as a share of plain fastai's", 'accuracy, %', ax=left)
+    effects = {i:o for i,o in self.effects().items() if self.arms[i].ref==Whole.bag}
+    records = [self.effect_record(i, *o, adds=True) for i,o in effects.items()]
+    return show_effects(records, 'What each trick adds', 'accuracy with it minus without it, % points', ax=right)

@@ -7,32 +7,81 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.report.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/75c_evidence.report.ipynb #5e248c9c
+# %% ../../nbs/75c_evidence.report.ipynb #55949913
 from fastai.vision.all import *
 from ..base.identity import describe
 from ..base.show import fig_svg
 from ..base.here import commit_here, versions
 from ..data.samples import assets
+from .plan import modes
 from .results import Ablation, readable
+import fastai_tricks.evidence.answers, fastai_tricks.evidence.plot # what a report shows
+
+# %% ../../nbs/75c_evidence.report.ipynb #41366b2e
+@patch
+def facts(self:Ablation,
+    data:str='', # What to call the data; '': what they are
+)->dict: # Name to text, only what is known
+    "What was run, on what, and with what"
+    devices = {o['device'] for o in self.rows.values() if o['device']}
+    res = dict(
+        data = data or describe(self.dls),
+        classes = ', '.join(map(str, getattr(self.dls, 'vocab', None) or [])),
+        mode = self.mode,
+        epochs = self.epochs_text(),
+        seeds = ', '.join(map(str, self.seeds)),
+        device = ', '.join(sorted(devices)),
+        versions = ', '.join(f'{k} {v}' for k,v in versions.items()),
+        commit = commit_here())
+    return {k:v for k,v in res.items() if v}
+
+# %% ../../nbs/75c_evidence.report.ipynb #1c1a84f3
+@patch
+def steps(self:Ablation)->list: # Of (label, rows of (field, before, after))
+    "What each arm changes in the one it is compared with"
+    _,base = self.specs[0]
+    compared = [a for a in self.arms if a.ref is not None]
+    return [(a.label, a.spec(base).diff(self.arms[a.ref].spec(base))) for a in compared]
+
+# %% ../../nbs/75c_evidence.report.ipynb #267048ee
+@patch
+def curves_svg(self:Ablation)->str: # '' where there are none, or where the plot of the bag shows them
+    "The curves, to put into HTML"
+    has_curve = any(self.curve_points(i) for i in range(len(self.arms)))
+    return fig_svg(self.curves().figure) if has_curve and self.mode!='bag' else ''
+
+# %% ../../nbs/75c_evidence.report.ipynb #7aa5373c
+@patch
+def report_fields(self:Ablation, data:str='')->dict: # Names in the template `report.html` to their values
+    "What a report says"
+    title,_ = modes[self.mode]
+    rows = readable(self.table())
+    columns = ['arm', 'seed', 'status', 'accuracy', 'seconds', 'reason']
+    return dict(
+        titles = title,
+        headline = self.headline(),
+        answers = self.answers(),
+        head = rows.head,
+        rows = rows,
+        note = self.small_print(),
+        svg = fig_svg(self.plot().figure),
+        curves = self.curves_svg(),
+        facts = self.facts(data),
+        base = self.specs[0][1].rows(),
+        steps = self.steps(),
+        runs = self.runs[columns].to_dict('split')['data'])
 
 # %% ../../nbs/75c_evidence.report.ipynb #eef2960b
 @patch
 def report(self:Ablation,
     path='report.html', # Where to write it
-    data:str='', # What to call the data
+    data:str='', # What to call the data; '': what they are
     repeat:str='', # A command that repeats the ablation
 )->Path: # `path`
     "Write one self-contained HTML page: the answer in words, table, plot, what was run, how to repeat it"
     import jinja2
     env = jinja2.Environment(autoescape=True, loader=jinja2.FileSystemLoader(assets))
-    head,rows = readable(self.table())
-    base = self.specs[0][1]
-    facts = dict(data=data or describe(self.dls), classes=', '.join(map(str, getattr(self.dls, 'vocab', None) or [])), mode=self.mode, epochs=self._epochs(), seeds=', '.join(map(str, self.seeds)),
-                 device=', '.join(sorted({o['device'] for o in self.rows.values() if o['device']})), versions=', '.join(f'{k} {v}' for k,v in versions.items()), commit=commit_here() or '')
-    html = env.get_template('report.html').render(headline=self.headline(), answers=self.answers(), head=head, rows=rows, note=self._small_print(), svg=fig_svg(self.plot().figure), facts={k:v for k,v in facts.items() if v not in ('',None)},
-        base=base.rows(), steps=[(a.label, a.spec(base).diff(self.arms[a.ref].spec(base))) for a in self.arms if a.ref is not None], runs=[(o['arm'], o['seed'], o['status'], o['accuracy'], o['seconds'], o['reason']) for o in self.runs.to_dict('records')], repeat=repeat,
-        titles=dict(bag='The whole bag, and what each of its tricks adds', cumulative='Each trick added to the ones before', leave_one_out='Each trick left out of the full bag', add_one='Each trick alone', grid='Values of one trick')[self.mode],
-        curves=fig_svg(self.curves().figure) if self.mode!='bag' and any(o['curve']==o['curve'] and o['curve'] for o in self.rows.values() if o['status']=='ok') else '')
+    html = env.get_template('report.html').render(**self.report_fields(data), repeat=repeat)
     path = Path(path)
     tmp = path.with_suffix('.tmp')
     tmp.write_text(html, encoding='utf-8')

@@ -7,7 +7,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.runner.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/74b_evidence.runner.ipynb #86d6d19c
+# %% ../../nbs/74b_evidence.runner.ipynb #68d01ff6
 import json, time
 import joblib
 from tqdm.auto import tqdm
@@ -19,48 +19,122 @@ from .workers import run_in_processes
 from .cluster import run_in_ray
 
 # %% ../../nbs/74b_evidence.runner.ipynb #f4856218
-engines = dict(processes=run_in_processes, ray=run_in_ray) # where runs are trained
+engines = dict(processes=run_in_processes, ray=run_in_ray) # Where runs are trained
 
 class Runner:
     "Train what is not on disk yet, write each row when it is there"
-    def __init__(self, data, out, jobs, engine, retry, progress):
+    def __init__(self,
+        data:str, # Checksum of the data
+        out:Path=None, # Folder for `runs.csv`; None: keep nothing on disk
+        jobs:int=None, # Runs at a time; None: one per core, on a GPU one
+        engine:str='processes', # One of `engines`
+        retry:bool=False, # Try runs again that failed before
+        progress:bool=False, # Show a bar
+    ):
         store_attr()
         self.file = None if out is None else out/'runs.csv'
-        self.rows = {} if out is None else {o['key']:o for o in read_rows(self.file).to_dict('records') if o['status']=='ok' or not retry}
+        kept = [] if out is None else read_rows(self.file).to_dict('records')
+        self.rows = {o['key']:o for o in kept if o['status']=='ok' or not retry}
 
-    def key(self, spec, seed): return run_key(spec.copy(seed=seed), self.data)
-    def missing(self, specs, seeds):
-        "(arm, seed) of the runs to train, seed by seed, so that a stop leaves whole seeds"
-        return [(i,s) for s in seeds for i,(_,sp) in enumerate(specs) if self.key(sp, s) not in self.rows and self.twin(specs, i)==i]
-    def twin(self, specs, i):
-        "The first arm that is arm `i` under another name: of the same tricks and the same record. It is trained for both"
-        same = lambda sp: (sp.tricks, self.key(sp, 0))==(specs[i][1].tricks, self.key(specs[i][1], 0))
-        return first(j for j,(_,sp) in enumerate(specs) if same(sp))
-    def at_a_time(self, n):
-        "How many of `n` runs are trained side by side"
-        return self.jobs or (1 if torch.cuda.is_available() else max(1, min(joblib.cpu_count(), n or 1)))
+# %% ../../nbs/74b_evidence.runner.ipynb #381e5472
+@patch
+def key(self:Runner, spec, seed):
+    "What the row of `spec` with `seed` is found by"
+    return run_key(spec.copy(seed=seed), self.data)
 
-    def __call__(self, specs, seeds, desc='runs', rows=None, so_far=None):
-        "(arm, seed) to row, filled as runs end; `so_far(row)` says what is known"
-        rows = {} if rows is None else rows
-        keys = {(i,s): self.key(sp, s) for s in seeds for i,(_,sp) in enumerate(specs)}
-        rows.update({k: {**self.rows[v], 'arm':specs[k[0]][0]} for k,v in keys.items() if v in self.rows})
-        todo = self.missing(specs, seeds)
-        epochs = lambda ks: sum(specs[i][1].n_epoch for i,_ in ks)
-        say = lambda o: f'{desc}: {o}'
-        with tqdm(total=epochs(keys), initial=epochs(rows), desc=say(f'{len(todo)} of {len(keys)} to train'), disable=not self.progress, bar_format='{percentage:3.0f}% {bar:10} {desc}') as bar:
-            t0,done = time.time(),0
-            for i,s,row in engines[self.engine](specs, todo, self.at_a_time(len(todo))):
-                row.update(key=keys[i,s], data=self.data, versions=json.dumps(versions, sort_keys=True), commit=commit_here())
-                if self.file is not None: append_row(self.file, row)
-                self.rows[row['key']] = row
-                new = [(j,s) for j in range(len(specs)) if self.twin(specs, j)==i]
-                rows.update({k: {**row, 'arm':specs[k[0]][0]} for k in new})
-                done += epochs(new)
-                left = (time.time()-t0)/done*(epochs(keys)-epochs(rows))
-                bar.set_description_str(say(f"answer at {clock_time(left)}; {(so_far or _last_row)(row)}"), refresh=False)
-                bar.update(epochs(new))
-        return rows
+# %% ../../nbs/74b_evidence.runner.ipynb #bc7a3139
+@patch
+def twin(self:Runner, specs, i):
+    "The first arm that is arm `i`, by tricks and record, perhaps under another name"
+    same = lambda sp: (sp.tricks, self.key(sp, 0))
+    _,spec = specs[i]
+    return first(j for j,(_,sp) in enumerate(specs) if same(sp)==same(spec))
 
-# %% ../../nbs/74b_evidence.runner.ipynb #b6ab8a13
-def _last_row(row): return f"{row['arm']}, seed {row['seed']}: " + (f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60])
+# %% ../../nbs/74b_evidence.runner.ipynb #8f3a2330
+@patch
+def missing(self:Runner, specs, seeds)->list: # Of (arm, seed)
+    "The runs to train"
+    mine = [i for i in range(len(specs)) if self.twin(specs, i)==i]
+    return [(i,s) for s in seeds for i in mine if self.key(specs[i][1], s) not in self.rows]
+
+# %% ../../nbs/74b_evidence.runner.ipynb #d452fd07
+@patch
+def at_a_time(self:Runner,
+    n:int, # Runs to train
+)->int:
+    "How many runs are trained side by side"
+    if self.jobs: return self.jobs
+    return 1 if torch.cuda.is_available() else max(1, min(joblib.cpu_count(), n))
+
+# %% ../../nbs/74b_evidence.runner.ipynb #bb791acf
+@patch
+def keep(self:Runner, key, row):
+    "Note a row, on disk too"
+    row.update(key=key, data=self.data, versions=json.dumps(versions, sort_keys=True), commit=commit_here())
+    if self.file is not None: append_row(self.file, row)
+    self.rows[key] = row
+
+# %% ../../nbs/74b_evidence.runner.ipynb #485c39aa
+class RunBar:
+    "A bar over the epochs of all runs"
+    def __init__(self,
+        title:str, # What is trained
+        total:int, # Epochs of all runs
+        done:int, # Epochs of those that are there already
+        show:bool, # Is there a bar at all?
+    ):
+        store_attr('title')
+        self.began,self.new = time.time(),0
+        self.bar = tqdm(total=total, initial=done, disable=not show, bar_format='{percentage:3.0f}% {bar:10} {desc}')
+    def say(self, text): self.bar.set_description_str(f'{self.title}: {text}')
+    def __enter__(self): return self
+    def __exit__(self, *args): self.bar.close()
+
+# %% ../../nbs/74b_evidence.runner.ipynb #76519789
+@patch
+def step(self:RunBar,
+    n_epoch:int, # Epochs that were trained
+    left:int, # Epochs that are left
+    text:str, # What is known now
+):
+    "Move on, and say when the answer will be there"
+    self.new += n_epoch
+    seconds = (time.time()-self.began)/self.new*left
+    self.bar.set_description_str(f'{self.title}: answer at {clock_time(seconds)}; {text}', refresh=False)
+    self.bar.update(n_epoch)
+
+# %% ../../nbs/74b_evidence.runner.ipynb #131130b1
+def last_row(row)->str:
+    "What `row` says, in a few words"
+    result = f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60]
+    return f"{row['arm']}, seed {row['seed']}: {result}"
+
+# %% ../../nbs/74b_evidence.runner.ipynb #2f1bc160
+@patch
+def known(self:Runner, specs, keys)->dict:
+    "(arm, seed) to row, for the runs of `keys` that are there; each has the name of its arm"
+    return {(i,s): {**self.rows[k], 'arm':specs[i][0]} for (i,s),k in keys.items() if k in self.rows}
+
+# %% ../../nbs/74b_evidence.runner.ipynb #30f2ac86
+@patch
+def __call__(self:Runner,
+    specs, # (label, `Spec`) of each arm
+    seeds, # Seeds of each
+    desc:str='runs', # What the bar calls them
+    rows:dict=None, # Filled as runs end; None: a new one
+    so_far=None, # Function of the last row: what is known, in a few words; None: what the row says
+)->dict: # (arm, seed) to row
+    "Train what is missing"
+    rows = {} if rows is None else rows
+    keys = {(i,s): self.key(sp, s) for s in seeds for i,(_,sp) in enumerate(specs)}
+    epochs = lambda runs: sum(specs[i][1].n_epoch for i,_ in runs)
+    rows.update(self.known(specs, keys))
+    todo = self.missing(specs, seeds)
+    with RunBar(desc, epochs(keys), epochs(rows), self.progress) as bar:
+        bar.say(f'{len(todo)} of {len(keys)} to train')
+        for i,s,row in engines[self.engine](specs, todo, self.at_a_time(len(todo))):
+            self.keep(keys[i,s], row)
+            new = {(j,s): {**row, 'arm':specs[j][0]} for j in range(len(specs)) if self.twin(specs, j)==i}
+            rows.update(new)
+            bar.step(epochs(new), epochs(keys)-epochs(rows), (so_far or last_row)(row))
+    return rows

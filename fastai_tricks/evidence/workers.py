@@ -7,8 +7,8 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.workers.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/74_evidence.workers.ipynb #fd4ce220
-import functools, tempfile
+# %% ../../nbs/74_evidence.workers.ipynb #cb3b0e5b
+import functools, signal, tempfile
 import concurrent.futures as cf
 from contextlib import contextmanager
 import cloudpickle
@@ -18,68 +18,100 @@ from ..data.memory import MemoryDL
 from .rows import killed_row
 from .measure import run_once
 
-# %% ../../nbs/74_evidence.workers.ipynb #23cc7bef
+# %% ../../nbs/74_evidence.workers.ipynb #3c9285da
+def run_here(specs, todo):
+    "Train one run after the other in this process"
+    for i,seed in todo:
+        label,spec = specs[i]
+        yield i,seed,run_once(spec.copy(seed=seed), label)
+
+# %% ../../nbs/74_evidence.workers.ipynb #bcb59a9d
 @functools.lru_cache(maxsize=1)
-def _load_job(path):
-    import signal
+def load_job(
+    path:str, # A file that holds `specs`
+)->list:
+    "In a worker: get ready, once for each file"
     signal.signal(signal.SIGINT, signal.SIG_IGN) # Ctrl-C is for the parent, which then stops us
     torch.set_num_threads(1)
     return cloudpickle.loads(Path(path).read_bytes())
 
-# %% ../../nbs/74_evidence.workers.ipynb #9b7f6663
-def _run_job(path, i, seed):
-    label,spec = _load_job(str(path))[i]
-    return run_once(spec.copy(seed=seed), label)
+# %% ../../nbs/74_evidence.workers.ipynb #7aad9e73
+def run_job(path, i, seed):
+    "In a worker: the row of arm `i` with `seed`"
+    [(_,_,row)] = run_here(load_job(str(path)), [(i,seed)])
+    return row
 
-# %% ../../nbs/74_evidence.workers.ipynb #db91a561
-def _in_processes(path, todo, jobs):
-    "Yield (arm, seed, row), or (arm, seed, None) for those under way when a process died; then stop"
-    ex,left,flying = process_executor.ProcessPoolExecutor(jobs, env=dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')),list(todo),{}
-    try:
-        while left or flying:
-            while left and len(flying)<jobs:
-                o = left.pop(0)
-                flying[ex.submit(_run_job, path, *o)] = o
-            for f in cf.wait(flying, return_when=cf.FIRST_COMPLETED).done:
-                o = flying.pop(f)
-                try: yield *o,f.result()
-                except process_executor.BrokenProcessPool: # a killed worker takes the whole pool with it
-                    for i,s in [o, *flying.values()]: yield i,s,None
-                    return
-    finally: ex.shutdown(wait=False, kill_workers=True)
+# %% ../../nbs/74_evidence.workers.ipynb #78c9a49d
+def memory_loaders(
+    specs, # (label, `Spec`) of each arm
+)->list: # Of `MemoryDL`
+    "The loaders whose images can be mapped"
+    loaders = [dl for _,sp in specs if isinstance(sp.dls, DataLoaders) for dl in sp.dls.loaders]
+    return [o for o in loaders if isinstance(o, MemoryDL) and not o.cached and o.mem[0].dtype==torch.uint8]
 
-# %% ../../nbs/74_evidence.workers.ipynb #d36ced25
+# %% ../../nbs/74_evidence.workers.ipynb #7f50d617
 @contextmanager
-def _mapped(specs, folder):
-    "Pickled within, loaders in memory name a file in `folder`, which all processes map: the decoded pictures are in memory once"
-    mine,files = [],{}
-    for _,sp in specs:
-        for dl in (sp.dls.loaders if isinstance(sp.dls, DataLoaders) else ()):
-            if not isinstance(dl, MemoryDL) or dl.cached or dl.mem[0].dtype!=torch.uint8: continue
-            x = dl.mem[0].as_subclass(torch.Tensor)
-            if x.data_ptr() not in files:
-                files[x.data_ptr()] = f = folder/f'{len(files)}.bin'
-                x.numpy().tofile(f)
-            dl.cached = (files[x.data_ptr()], tuple(x.shape), type(dl.mem[0]))
-            mine.append(dl)
+def mapped(
+    specs, # (label, `Spec`) of each arm
+    folder:Path, # Where the files are made
+):
+    "Pickled within, loaders in memory name a file in `folder` in place of their images"
+    loaders = list({id(o):o for o in memory_loaders(specs)}.values())
+    files = {}
+    for dl in loaders:
+        x = dl.mem[0].as_subclass(torch.Tensor)
+        if x.data_ptr() not in files:
+            files[x.data_ptr()] = folder/f'{len(files)}.bin'
+            x.numpy().tofile(files[x.data_ptr()])
+        dl.cached = (files[x.data_ptr()], tuple(x.shape), type(dl.mem[0]))
     try: yield
     finally:
-        for dl in mine: dl.cached = None
+        for dl in loaders: dl.cached = None
+
+# %% ../../nbs/74_evidence.workers.ipynb #b7234663
+def side_by_side(path, todo, jobs):
+    "Yield (arm, seed, row), or (arm, seed, None) for those under way when a process died; then stop"
+    threads = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
+    executor = process_executor.ProcessPoolExecutor(jobs, env=threads)
+    left,running = list(todo),{}
+    try:
+        while left or running:
+            while left and len(running)<jobs:
+                run = left.pop(0)
+                running[executor.submit(run_job, path, *run)] = run
+            for f in cf.wait(running, return_when=cf.FIRST_COMPLETED).done:
+                run = running.pop(f)
+                try: yield *run,f.result()
+                except process_executor.BrokenProcessPool: # a killed worker takes the whole pool with it
+                    for i,seed in [run, *running.values()]: yield i,seed,None
+                    return
+    finally: executor.shutdown(wait=False, kill_workers=True)
+
+# %% ../../nbs/74_evidence.workers.ipynb #6039bef1
+def run_alone(path, specs, run):
+    "Try a run again, in a process of its own"
+    for i,seed,row in side_by_side(path, [run], 1):
+        label,spec = specs[i]
+        yield i,seed,row or killed_row(label, spec.copy(seed=seed))
 
 # %% ../../nbs/74_evidence.workers.ipynb #64c1a480
-def run_in_processes(specs, todo, jobs):
-    "Yield (arm, seed, row) as runs end; `specs` holds (label, Spec), `todo` holds (arm, seed)"
-    if jobs==1:
-        for i,s in todo: yield i,s,run_once(specs[i][1].copy(seed=s), specs[i][0])
-        return
-    with tempfile.TemporaryDirectory(prefix='ablate', ignore_cleanup_errors=True) as d:
-        path,left = Path(d)/'job.pkl',list(todo)
-        with _mapped(specs, Path(d)): path.write_bytes(cloudpickle.dumps(specs))
+def run_in_processes(
+    specs, # (label, `Spec`) of each arm
+    todo, # (arm, seed) of each run
+    jobs:int, # Runs at a time; 1: in this process
+):
+    "Yield (arm, seed, row) as runs end"
+    if jobs==1: return (yield from run_here(specs, todo))
+    with tempfile.TemporaryDirectory(prefix='ablate', ignore_cleanup_errors=True) as folder:
+        path,left = Path(folder)/'job.pkl',list(todo)
+        with mapped(specs, Path(folder)): path.write_bytes(cloudpickle.dumps(specs))
         while left:
             suspects = []
-            for i,s,row in _in_processes(path, left, jobs):
-                if row is None: suspects.append((i,s))
-                else: left.remove((i,s)); yield i,s,row
-            for o in suspects:
-                left.remove(o)
-                for i,s,row in _in_processes(path, [o], 1): yield i,s,row or killed_row(specs, i, s)
+            for i,seed,row in side_by_side(path, left, jobs):
+                if row is None: suspects.append((i,seed))
+                else:
+                    left.remove((i,seed))
+                    yield i,seed,row
+            for run in suspects:
+                left.remove(run)
+                yield from run_alone(path, specs, run)

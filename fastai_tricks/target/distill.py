@@ -14,14 +14,13 @@ from fastai.basics import *
 from fastai.callback.schedule import LRFinder
 from fastai.learner import ValueMetric
 from ..base.identity import describe
-from ..base.reload import has_role
 from ..base.register import trick
 from ..base.losses import LossInfo
-from .target import Target, TargetCallback, plain_tensor
-from .teacher import answer_shape, as_teacher, out_width, refuse_teacher, restore_modes
-from .cache import TeacherCache
+from .target import Target, TargetCallback
+from .teacher import as_teacher
 from .distill_losses import decoupled_rows, refuse_unlike, softened_rows
 from .features import FeatureMatch
+from .answers import Answers
 
 # %% ../../nbs/56_target.distill.ipynb #f1501f30
 class Distill(TargetCallback):
@@ -45,15 +44,17 @@ class Distill(TargetCallback):
     ):
         super().__init__(p, start, stop)
         _refuse_numbers(T, hard, soft, kind)
-        self.teacher,self.features = as_teacher(teacher),dict(features or {})
+        self.answers,self.features = Answers(teacher),dict(features or {})
         if features and isinstance(self.teacher, Path):
             raise ValueError("A folder of answers holds no features. Give the teacher itself for `features`.")
         self.T,self.hard,self.soft = T,hard,soft
         self.kind,self.alpha,self.beta = kind,alpha,beta
         self.match = FeatureMatch(self.features, hint, lr)
-        self._idle()
+        self._columns,self._skipped = [],False # columns of the log; was the last step skipped?
         self._clear_log()
 
+    @property
+    def teacher(self): return self.answers.teacher
     def target(self, t):
         terms = (self._term,) if self.soft or self.features else ()
         return replace(t, hard=t.hard*self.hard, terms=(*t.terms, *terms))
@@ -65,26 +66,15 @@ def _refuse_numbers(T, hard, soft, kind):
     if hard<0 or soft<0: raise ValueError(f"`hard` and `soft` are weights of at least 0, got {hard} and {soft}.")
     if kind not in ('logits','decoupled'): raise ValueError(f"`kind` is 'logits' or 'decoupled', got {kind!r}.")
 
-# %% ../../nbs/56_target.distill.ipynb #26e56834
-@patch
-def _idle(self:Distill):
-    "What holds outside of a fit"
-    self._cache = self._places = None # answers on disk, and the places of a batch's items there
-    self._modes,self._change = [],None # of a teacher that is asked
-    self._columns = [] # of the log
-    self._skipped = self._compared = False
-
 # %% ../../nbs/56_target.distill.ipynb #295b642f
 @patch
 def before_fit(self:Distill):
     TargetCallback.before_fit(self)
-    self._idle()
-    self._info = LossInfo(self.learn.loss_func)
+    self._info,self._skipped = LossInfo(self.learn.loss_func),False
     self._refuse_loss()
     if self._finding_lr(): return
-    self._make_teacher()
-    if isinstance(self.teacher, Path): self._open_cache()
-    else: self._setup_teacher()
+    self.answers.setup(self.learn)
+    if self.features: self.match.attach(self.learn.model, self.teacher.model)
     self._add_columns()
 
 # %% ../../nbs/56_target.distill.ipynb #6ca7c0ff
@@ -101,31 +91,6 @@ def _refuse_loss(self:Distill):
     if self.kind=='decoupled' and self._info.kind=='bce':
         raise ValueError("Decoupled distillation needs one label for each item, and the loss is multi-label. "
                          "Pass `kind='logits'`.")
-
-# %% ../../nbs/56_target.distill.ipynb #47f89e03
-@patch
-def _make_teacher(self:Distill):
-    "Call the function that was given as a teacher"
-    if has_role(self.teacher, 'teacher') or isinstance(self.teacher, Path): return
-    states = get_random_states()
-    self.teacher = as_teacher(self.teacher())
-    set_random_states(**states)
-
-# %% ../../nbs/56_target.distill.ipynb #91a2d2c7
-@patch
-def _open_cache(self:Distill):
-    self._cache = TeacherCache(self.teacher).fits(self.learn.dls)
-    pastes = any(has_role(o, 'mixer') and o.pastes for o in self.learn.cbs)
-    if len(self._cache.shape)>1 and pastes:
-        raise ValueError("Answers from disk for every pixel cannot be pasted along with the images. "
-                         "Give the teacher itself, or use `MixUp`.")
-
-# %% ../../nbs/56_target.distill.ipynb #73af5fe8
-@patch
-def _setup_teacher(self:Distill):
-    refuse_teacher(self.teacher, self.learn)
-    self._modes,self._change = self.teacher.setup(self.learn.dls)
-    self.match.attach(self.learn.model, self.teacher.model)
 
 # %% ../../nbs/56_target.distill.ipynb #dedef6a6
 @patch
@@ -158,10 +123,10 @@ def report(self:Distill, hard): self._values['hard_loss'].append(torch.as_tensor
 @patch
 def _teardown(self:Distill, learn):
     self.match.detach()
-    restore_modes(self._modes)
+    self.answers.teardown()
     if learn is not None and self._columns:
         learn.metrics = L(o for o in learn.metrics if not any(o is c for c in self._columns))
-    self._idle()
+    self._columns = []
 
 # %% ../../nbs/56_target.distill.ipynb #7ca3c7e2
 @patch
@@ -181,39 +146,15 @@ def before_batch(self:Distill):
 # %% ../../nbs/56_target.distill.ipynb #4a838853
 @patch
 def prepare(self:Distill):
-    if not self._compared: self._compare_shapes()
-    if self._cache: self._places = self._cache.places(self.learn)
+    self.answers.prepare(self.learn, compare=self.soft>0)
     self.match.on = True
 
 # %% ../../nbs/56_target.distill.ipynb #5d639a2a
 @patch
-def _compare_shapes(self:Distill):
-    "Refuse a teacher whose answers have another shape, if that can be told before they are computed"
-    self._compared = True
-    model,xb = self.learn.model,self.learn.xb
-    if not self._cache and out_width(model) is not None and out_width(model)==out_width(self.teacher.model): return
-    student = answer_shape(model, xb)
-    if self._cache: teacher = (len(xb[0]), *self._cache.shape)
-    else: teacher = answer_shape(self.teacher.model, xb)
-    if self.soft and student and teacher: refuse_unlike(student, teacher)
-
-# %% ../../nbs/56_target.distill.ipynb #244a12e3
-@patch
-def _answers(self:Distill, pred, target):
-    "Weights, answers and labels"
-    if self._cache:
-        return [(lam, self._cache.answers(self._places, order, pred.device), y)
-                for (lam,order),(_,y) in zip(target.items, target.labels)]
-    answers = plain_tensor(self.teacher(self.learn.xb, self._change)).to(pred.device)
-    if self.kind=='decoupled': return [(lam, answers, y) for lam,y in target.labels]
-    return [(1., answers, None)]
-
-# %% ../../nbs/56_target.distill.ipynb #4713eeb2
-@patch
 def _term(self:Distill, pred:Tensor, target:Target):
     "What is added to the loss of the labels"
     total = pred.new_zeros(())
-    answers = self._answers(pred, target)
+    answers = self.answers.of_batch(self.learn, target, each_label=self.kind=='decoupled')
     for lam,r,y in answers if self.soft else ():
         refuse_unlike(pred.shape, r.shape)
         total = total + _weighted_mean(self._row_losses(pred, r, y), lam)

@@ -45,8 +45,8 @@ def distill_loss(
 def _split_off(log_p, is_target):
     "log p of the target, log p of all others together, and log p of each other class among the others"
     others = log_p.masked_fill(is_target, -float('inf'))
-    log_rest = others.logsumexp(-1) # log(1-p_t), without the cancellation
-    return log_p[is_target],log_rest,others-log_rest[:,None]
+    log_not = others.logsumexp(-1) # log(1-p_t), without the cancellation
+    return log_p[is_target],log_not,others-log_not[:,None]
 
 # %% ../../nbs/55b_target.distill_losses.ipynb #9a2e7d3f
 def dkd_rows(
@@ -54,14 +54,14 @@ def dkd_rows(
     r:Tensor, # Scores of the teacher, of the same shape
     y:Tensor, # Labels, as class indices
     T:float, # Temperature, above 0
-)->tuple: # The target's part and the rest's part, for each row
+)->tuple: # The target's part and the others' part, for each row
     "Both parts of the decoupled loss"
     is_target = F.one_hot(y, z.shape[-1]).bool()
-    log_q,log_q_rest,log_q_others = _split_off(F.log_softmax(z/T, -1), is_target)
-    log_p,log_p_rest,log_p_others = _split_off(F.log_softmax(r/T, -1), is_target)
-    target = log_p.exp()*(log_p-log_q) + log_p_rest.exp()*(log_p_rest-log_q_rest)
-    rest = (log_p_others.exp()*(log_p_others-log_q_others).masked_fill(is_target, 0.)).sum(-1)
-    return target*T**2,rest*T**2
+    log_q,log_q_not,log_q_others = _split_off(F.log_softmax(z/T, -1), is_target)
+    log_p,log_p_not,log_p_others = _split_off(F.log_softmax(r/T, -1), is_target)
+    target = log_p.exp()*(log_p-log_q) + log_p_not.exp()*(log_p_not-log_q_not)
+    others = (log_p_others.exp()*(log_p_others-log_q_others).masked_fill(is_target, 0.)).sum(-1)
+    return target*T**2,others*T**2
 
 # %% ../../nbs/55b_target.distill_losses.ipynb #6fd07486
 def dkd_loss(
@@ -74,8 +74,8 @@ def dkd_loss(
 )->Tensor: # Mean over items
     "alpha*TCKD + beta*NCKD, times T^2 (Zhao et al. 2022, equation 7)"
     refuse_unlike(logits.shape, teacher_logits.shape)
-    target,rest = dkd_rows(logits.float(), teacher_logits.float(), y.long(), T)
-    return (alpha*target + beta*rest).mean()
+    target,others = dkd_rows(logits.float(), teacher_logits.float(), y.long(), T)
+    return (alpha*target + beta*others).mean()
 
 # %% ../../nbs/55b_target.distill_losses.ipynb #a23e1bbe
 def _score_rows(info, scores):
@@ -111,5 +111,5 @@ def decoupled_rows(
         raise ValueError("Decoupled distillation needs class indices as labels, got dense ones. Pass `kind='logits'`.")
     y = y.reshape(-1).long()
     counts = y!=info.ignore
-    target,rest = dkd_rows(_score_rows(info, z), _score_rows(info, r), torch.where(counts, y, 0), T)
-    return (alpha*target + beta*rest)*counts
+    target,others = dkd_rows(_score_rows(info, z), _score_rows(info, r), torch.where(counts, y, 0), T)
+    return (alpha*target + beta*others)*counts

@@ -17,13 +17,13 @@ from ..base.losses import LossInfo
 from .losses import item_losses, smoothed_loss
 
 # %% ../../nbs/51_target.target.ipynb #f8538404
-def _weighted_loss(info, pred, yb, labels, weight, smooth):
-    "`weight` times the loss of `labels`; `yb` are the true ones"
+def _weighted_loss(info, pred, yb, labels, weight, smooth, hard):
+    "`hard*weight` times the loss of `labels`; `yb` are the true ones"
     if isinstance(weight, Tensor):
         losses = item_losses(info, pred, labels, smooth)
-        return (losses*weight[:,None]).sum()/info.divisor(yb[0], losses.numel())
-    if smooth is None: return weight*info.f(pred, *labels)
-    return weight*smoothed_loss(info, pred, labels[0], *smooth)
+        return hard*(losses*weight[:,None]).sum()/info.divisor(yb[0], losses.numel())
+    if smooth is None: return hard*weight*info.f(pred, *labels)
+    return hard*weight*smoothed_loss(info, pred, labels[0], *smooth)
 
 # %% ../../nbs/51_target.target.ipynb #a8d8adc8
 def target_loss(
@@ -39,7 +39,7 @@ def target_loss(
     "hard * sum(weight * loss(pred, labels)) + sum(terms)"
     info,losses = LossInfo(loss_func),[]
     if hard:
-        parts = [hard*_weighted_loss(info, pred, yb, y, lam, smooth) for lam,y in targets or [(1.,yb)]]
+        parts = [_weighted_loss(info, pred, yb, y, lam, smooth, hard) for lam,y in targets or [(1.,yb)]]
         losses = [sum(parts[1:], parts[0])]
     if log is not None: log['hard'] = losses[0].detach() if losses else 0.
     losses += [term(pred) for term in terms]

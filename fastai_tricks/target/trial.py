@@ -18,10 +18,10 @@ from .target import batch_target, plain_tensor
 class AsLoaded(Callback):
     "Keep inputs and labels of the batch as the loader gave them"
     order = Order.LOOK
-    def __init__(self): self.x,self.y = [],[]
+    def __init__(self): self.inputs,self.labels = [],[]
     def before_batch(self):
-        self.x = [plain_tensor(o).clone() for o in self.learn.xb]
-        self.y = [plain_tensor(o).clone() for o in self.learn.yb]
+        self.inputs = [plain_tensor(o).clone() for o in self.learn.xb]
+        self.labels = [plain_tensor(o).clone() for o in self.learn.yb]
 
 # %% ../../nbs/51a_target.trial.ipynb #495f78ed
 class AsTrained(Callback):
@@ -39,8 +39,8 @@ class AsTrained(Callback):
 def row(self:AsTrained)->SimpleNamespace:
     "What there is to see of a training batch"
     return SimpleNamespace(
-        x=self.loaded.x, # inputs, as loaded
-        y=self.loaded.y, # labels, as loaded
+        x=self.loaded.inputs, # inputs, as loaded
+        y=self.loaded.labels, # labels, as loaded
         xb=self.learn.xb, # inputs, as trained on
         target=batch_target(self.learn),
         pred=self.learn.pred.detach(),

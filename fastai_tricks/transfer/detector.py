@@ -25,7 +25,7 @@ loss_names = ('rpn_class','rpn_box','class','box')
 class Detector(nn.Module):
     "Faster-RCNN as a `Learner` trains it; `net` is torchvision's, with its names of weights"
     def __init__(self,
-        net:FasterRCNN, # torchvision's detector; its own resizing and normalising are not used: that is the loaders' work
+        net:FasterRCNN, # torchvision's detector; its resizing and normalising are not used: the loaders do that
         smooth:float=0., # Share of the class term's target given to the other classes, 0 for none
         form:str='paper', # As for `smooth_labels`
     ):
