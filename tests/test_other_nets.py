@@ -1,4 +1,4 @@
-"The paper's other two networks, Inception-V3 (with its auxiliary output) and MobileNet, train for an epoch under the same refinements"
+"The paper's other networks, Inception-V3 (with its auxiliary output) and MobileNet, train under the same refinements"
 import warnings
 from functools import partial
 import pytest, timm, torch, torchvision

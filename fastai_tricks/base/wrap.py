@@ -83,5 +83,6 @@ def wrap_again(
 # %% ../../nbs/05_base.wrap.ipynb #7fe43d55
 def wrapped_methods()->Rows: # Rows of (method, why)
     "The methods of fastai's that importing this package wraps, and why"
-    rows = [(f'{cls}.{name}', why) for (cls,name,_),why in reasons.items()]
-    return Rows(dict.fromkeys(rows), ('method','why'))
+    methods = {}
+    for (cls,name,_),why in reasons.items(): methods.setdefault(why, []).append(f'{cls}.{name}')
+    return Rows([(', '.join(names), why) for why,names in methods.items()], ('method','why'))

@@ -89,7 +89,7 @@ def build_resnet(
     n_out:int=1000, # Number of classes
     c_in:int=3, # Channels of the images
     zero_gamma:bool=True, # Start the last norm of each block at 0, so that the block passes its input on
-    pretrained:bool=False, # Weights trained on ImageNet, torchvision's (a, b) or timm's (c, d); raises if there are none
+    pretrained:bool=False, # Weights trained on ImageNet, torchvision's (a, b) or timm's (c, d), or an error
     stem:str='imagenet', # 'imagenet': halve the image twice before the blocks; 'small': never, for up to 64 pixels
     act_cls=nn.ReLU, # Class of the activations
     widen:float=1., # Multiplies the channels of the four stages

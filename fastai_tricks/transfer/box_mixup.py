@@ -19,7 +19,7 @@ from .box_targets import DetectionLoss
 
 # %% ../../nbs/82a_transfer.box_mixup.ipynb #2255f0ec
 class BoxMixUp(TrickCallback):
-    "Train a detector on blends of two images with the boxes of both, weighted by their share (Zhang et al. 2019, section 3.1)"
+    "Train a detector on blends of two images, with the boxes of both by their share (Zhang et al. 2019, section 3.1)"
     def __init__(self,
         alpha:float=1.5, # λ ~ Beta(alpha, alpha), above 0; None: one half for all
         p:float=1., # Share of batches that are mixed, 0 to 1

@@ -22,7 +22,8 @@ class DetectionLoss:
         self.thresh = thresh
     def __call__(self, pred, *yb, reduction='mean'):
         if reduction!='mean':
-            raise ValueError("Faster-RCNN's loss is one of the whole batch; it has no parts for images. Leave out `with_loss`.")
+            raise ValueError("Faster-RCNN's loss is one of the whole batch; it has no parts for images. "
+                             "Leave out `with_loss`.")
         if not isinstance(pred, tuple):
             raise ValueError("The model was not given the boxes, so there is no loss. "
                              "Add the callback: `learn.add_cb(BoxTargets())`.")

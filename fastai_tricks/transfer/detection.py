@@ -124,7 +124,7 @@ def _faster_rcnn(body, n_class, size, anchors, **kwargs):
 @delegates(Learner.__init__)
 def detection_learner(
     dls, # `DataLoaders` of `voc_dls`, or of fastai's `BBoxBlock` and `BBoxLblBlock`
-    backbone, # A builder (ours, torchvision's), the name of a timm model, or a network of one of these (copied with its weights)
+    backbone, # A builder (ours, torchvision's), a timm model's name, or a network of one of these (copied)
     size:str='light', # 'light': learns on a CPU in minutes; 'paper': torchvision's full size
     pretrained:bool=True, # Weights trained on ImageNet, for builders and names
     freeze_bn:bool=True, # Freeze the norms of the backbone, as the paper does

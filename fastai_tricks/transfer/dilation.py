@@ -98,13 +98,14 @@ def dilate(
     net:nn.Module, # A ResNet of this package, of torchvision or of timm, or its body; changed in place, weights kept
     output_stride:int=8, # Pixels for one of the last features, in each direction: 8 (the usual one), 16 or 32
 )->nn.Module: # `net`
-    "Stop halving at `output_stride`; later convolutions keep looking at the pixels they were trained on (Yu & Koltun 2016)"
+    "Stop halving at `output_stride`; convolutions keep looking at the pixels they were trained on (Yu & Koltun 2016)"
     if output_stride not in (1,2,4,8,16,32):
         raise ValueError(f"`output_stride` is 1, 2, 4, 8, 16 or 32, got {output_stride!r}. "
                          "The usual value is 8; 16 costs a third of that.")
     body = resnet_body(net)
     if any(o.dilation!=(1,1) for o in body.modules() if isinstance(o, nn.Conv2d)):
-        raise ValueError("The network is dilated already. Give it as it is: `fcn_learner(dls, net, output_stride=None)`.")
+        raise ValueError("The network is dilated already. "
+                         "Give it as it is: `fcn_learner(dls, net, output_stride=None)`.")
     shrunk,apart = math.prod(_stride(o) for part in body[:4] for o in part.modules()),1
     for block in itertools.chain(*body[4:]):
         before = apart

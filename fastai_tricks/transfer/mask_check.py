@@ -66,8 +66,9 @@ def after_pred(self:MaskCheck):
     self._seen,y = True,self.learn.yb[0]
     scores = self.learn.pred.shape
     if y.ndim!=len(scores)-1 or y.is_floating_point():
-        raise ValueError(f"Masks are class indices of shape (items, height, width), got {y.dtype} of shape {list(y.shape)} "
-                         f"for scores of shape {list(scores)}. Use `MaskBlock(codes)`.")
+        raise ValueError("Masks are class indices of shape (items, height, width), "
+                         f"got {y.dtype} of shape {list(y.shape)} for scores of shape {list(scores)}. "
+                         "Use `MaskBlock(codes)`.")
     _check_values(y, scores[1], ifnone(self.ignore, LossInfo(self.learn.loss_func).ignore))
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #e6e484f1
@@ -81,4 +82,5 @@ def _check_values(
     if not wrong: return
     values = f"value{'' if len(wrong)==1 else 's'} {', '.join(map(str, wrong[:5]))}"
     raise ValueError(f"A mask holds the {values}, and the classes are 0 to {n-1}. "
-                     f"If these pixels are not to count, pass `ignore={wrong[0]}`; else mend the masks, or give all `codes`.")
+                     f"If these pixels are not to count, pass `ignore={wrong[0]}`; "
+                     "else mend the masks, or give all `codes`.")

@@ -49,13 +49,15 @@ def _check_stages(net, backbone):
         raise ValueError(f"`{describe(backbone)}` has no stages `layer1` to `layer4`. "
                          "Take one of our ResNets, torchvision's, or the name of a timm model, such as 'resnet18d'.")
     if not isinstance(info, FeatureInfo):
-        raise ValueError("Of timm's networks pass the name, or make it by `timm.create_model(name, features_only=True)`: "
+        raise ValueError("Of timm's networks pass the name, "
+                         "or make it by `timm.create_model(name, features_only=True)`: "
                          "a whole network ends in classes, and a detector needs its stages.")
 
 # %% ../../nbs/81a_transfer.pyramid.ipynb #e34e2918
 def _untrained(net):
     "Have the norms of `net` seen no image?"
-    norms = [o for o in net.modules() if isinstance(o, (nn.BatchNorm2d,nn.SyncBatchNorm)) and o.running_mean is not None]
+    kinds = (nn.BatchNorm2d, nn.SyncBatchNorm)
+    norms = [o for o in net.modules() if isinstance(o, kinds) and o.running_mean is not None]
     return bool(norms) and all(not o.running_mean.any() and bool((o.running_var==1).all()) for o in norms)
 
 # %% ../../nbs/81a_transfer.pyramid.ipynb #523b3528
@@ -85,7 +87,7 @@ def _stage_channels(net, layers, c_in):
 
 # %% ../../nbs/81a_transfer.pyramid.ipynb #79f95c54
 def detection_backbone(
-    backbone, # A builder (ours, torchvision's), the name of a timm model, or a network of one of these (copied with its weights)
+    backbone, # A builder (ours, torchvision's), a timm model's name, or a network of one of these (copied)
     pretrained:bool=True, # Weights trained on ImageNet, for builders and names
     freeze_bn:bool=True, # Freeze the norms of the body: statistics, gamma and beta stay as pretrained
     n_out:int=256, # Channels of the pyramid

@@ -39,7 +39,8 @@ def _check_channels(body, n_in):
     has = first(o.in_channels for o in body.modules() if isinstance(o, nn.Conv2d))
     if has==n_in: return
     raise ValueError(f"The backbone takes images of {has} channels, yours have {n_in}. "
-                     f"Build it with `c_in={n_in}`, or read them as such: `ImageBlock(PILImage)` has 3, `PILImageBW` 1.")
+                     f"Build it with `c_in={n_in}`, or read them as such: "
+                     "`ImageBlock(PILImage)` has 3, `PILImageBW` 1.")
 
 # %% ../../nbs/84_transfer.segmentation.ipynb #b0d2981a
 def segmentation_body(
@@ -120,13 +121,13 @@ def _check_masks(dls):
 @delegates(Learner.__init__)
 def fcn_learner(
     dls:DataLoaders, # Images and masks, as of `SegmentationDataLoaders`, all images of a batch of one size
-    backbone, # A builder of ours or of torchvision, a trained network or its Learner (copied), or the name of a timm network
+    backbone, # A builder (ours, torchvision's), a trained network or its Learner (copied), or a timm network's name
     aux=True, # Auxiliary loss on the third stage: True for the usual weight .5, False for none, or its weight
-    ignore=None, # Class whose pixels do not count: an index or its name; None: all count. If the last, it gets no output
+    ignore=None, # Class whose pixels do not count, index or name; None: all count. If the last, it gets no output
     n_out:int=None, # Number of classes; None: that of `dls`
     n_in:int=None, # Channels of the images; None: as they are
-    pretrained:bool=False, # Published ImageNet weights for a builder or a name? The whole network is trained, unless you freeze it
-    output_stride:int=8, # Pixels for one of the last features: 8 (the usual one); 16 costs a third; None: as the backbone is
+    pretrained:bool=False, # Published ImageNet weights for a builder or a name? All is trained, unless you freeze it
+    output_stride:int=8, # Pixels for one of the last features: usually 8; 16 costs a third; None: as the backbone is
     normalize:bool=True, # With pretrained weights, normalise as these were trained
     loss_func=None, # Loss of scores and masks; None: cross entropy over classes, without ignored pixels
     metrics=None, # None: pixel accuracy and mIoU over the validation set

@@ -36,7 +36,7 @@ class TimmStages(nn.Module):
         name:str, # Name in timm
         n_in:int=3, # Channels of the images
         pretrained:bool=False, # With timm's weights?
-        output_stride:int=None, # Pixels that share a feature, 8, 16 or 32, where timm knows how; None: as the network is
+        output_stride:int=None, # Pixels that share a feature, 8, 16 or 32, if timm knows how; None: as the network is
     ):
         super().__init__()
         kw = {} if output_stride is None else dict(output_stride=output_stride)
@@ -65,5 +65,6 @@ def timm_stages(
         if output_stride is None: raise
         warnings.warn(f"timm cannot dilate `{name}` ({type(e).__name__}: {e}): "
                       "its masks will be as coarse as its last features. "
-                      "Pass `output_stride=None` to say that you know, or take a ResNet.", NoEffectWarning, stacklevel=3)
+                      "Pass `output_stride=None` to say that you know, or take a ResNet.",
+                      NoEffectWarning, stacklevel=3)
     return TimmStages(name, n_in, pretrained)

@@ -36,7 +36,8 @@ def _image_size(file):
     "Width and height in pixels, as the image itself has them: the XML may be wrong"
     try:
         with Image.open(file) as im: return im.size
-    except Exception as e: raise _Faulty(f'the image {file.name} cannot be read: {str(e) or type(e).__name__}') from None
+    except Exception as e:
+        raise _Faulty(f'the image {file.name} cannot be read: {str(e) or type(e).__name__}') from None
 
 # %% ../../nbs/80b_transfer.voc.ipynb #7f2db4fa
 def _side(bndbox, side, what):
@@ -63,7 +64,7 @@ def read_voc(
     xml, # Path of an annotation in Pascal VOC's form
     pictures=None, # Folder of the images; None: `JPEGImages` beside the annotation's folder
     vocab=None, # Classes that are known; None: all
-)->tuple: # dict of `file`, `boxes` (left, top, right, bottom, in pixels), `labels`, or None; and what is wrong, in words
+)->tuple: # dict of `file`, `boxes` (left, top, right, bottom in pixels), `labels`, or None; and what is wrong
     "Read one annotation and check it against its image"
     xml = Path(xml)
     images = Path(pictures) if pictures else xml.parent.parent/'JPEGImages'
@@ -105,7 +106,8 @@ def _lists(path, train, valid, valid_pct):
     if lists==[None,None]: return _drawn(names, valid_pct)
     if None in lists:
         missing = train if lists[0] is None else valid
-        raise ValueError(f"{path/'ImageSets'/'Main'} has no list `{missing}.txt`. Name the lists by `train` and `valid`.")
+        raise ValueError(f"{path/'ImageSets'/'Main'} has no list `{missing}.txt`. "
+                         "Name the lists by `train` and `valid`.")
     return lists
 
 # %% ../../nbs/80b_transfer.voc.ipynb #3c230e4e
@@ -176,13 +178,13 @@ def _get_labels(rec): return rec['labels']
 # %% ../../nbs/80b_transfer.voc.ipynb #e5158732
 def voc_dls(
     path, # Folder with `Annotations` and `JPEGImages`
-    size=None, # Height and width in pixels; a number: the longer side, in the shape of the first image; None: as they are
+    size=None, # Height and width in pixels; a number: the longer side, shaped as the first image; None: as they are
     bs:int=4, # Images in a batch
     train:str='train', # List in `ImageSets/Main` to train on
     valid:str='val', # List to validate on
     valid_pct:float=.2, # Share to hold out where there are no lists, drawn by name, 0 to 1
     vocab=None, # Classes; None: those that occur in the training part, by name
-    bad:str='refuse', # Wrong annotations: 'refuse' raises with their names, 'skip' leaves out the box or the image, and warns
+    bad:str='refuse', # Wrong annotations: 'refuse' raises, with their names; 'skip' leaves out box or image, and warns
     keep_empty:bool=False, # Is an image without boxes right? True: it is trained on as background. False: it is `bad`
     item_tfms=None, # Further item transforms, after the resize
     batch_tfms=None, # Further batch transforms, such as `Flip()` or `aug_transforms()`; boxes move along
@@ -204,7 +206,8 @@ def voc_dls(
                       getters=[_get_file,_get_boxes,_get_labels], splitter=IndexSplitter(range(n_train, len(recs))),
                       item_tfms=[*L(_resize(size, recs)), *L(item_tfms)], batch_tfms=[*L(batch_tfms), *norm])
     pad = BoxPad(max(len(r['boxes']) for r in recs))
-    dls = block.dataloaders(recs, path=path, bs=min(bs, n_train), num_workers=num_workers, before_batch=pad, device=device)
+    dls = block.dataloaders(recs, path=path, bs=min(bs, n_train), num_workers=num_workers,
+                            before_batch=pad, device=device)
     dls.left_out = L(errors)
     if seed is not None: seed_everything(seed, dls)
     return dls
