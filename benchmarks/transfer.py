@@ -1,4 +1,4 @@
-"What the two transfer benchmarks share: the backbones, one row for each run, and a run that looks at the held-out list once"
+"What the two transfer benchmarks share: backbones, rows, and validation at the end only"
 import csv, os, platform, time
 from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
