@@ -13,7 +13,8 @@ from fastai.basics import *
 from ..base.order import Order
 from ..base.wrap import wrap_again
 from ..base.callback import TrickCallback
-from .state import loader_workers, pack, rng_state, training_identity, training_state
+from .identity import loader_workers, training_identity
+from .state import pack, rng_state, training_state
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #f74355d8
 def _write(file, content):
