@@ -1,4 +1,4 @@
-"What the two transfer benchmarks share: the backbones, one row for each run, and a run that looks at the held-out list once"
+"What the two transfer benchmarks share: backbones, rows, and validation at the end only"
 import os, platform, time
 from pathlib import Path
 from benchmarks.rows import append_row, read_rows

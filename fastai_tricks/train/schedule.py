@@ -67,6 +67,7 @@ def batch_sizes(
 # %% ../../nbs/20_train.schedule.ipynb #19c1804f
 class WarmupSched(ParamScheduler):
     "Set the learning rate, and the momentum if asked, by a formula of the optimizer's step"
+    in_export = False
     name = 'param_scheduler'
     def __init__(self,
         f, # `f(k, n, m)` gives the multiplier at step `k` of `n` with `m` warmup steps
