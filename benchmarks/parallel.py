@@ -1,5 +1,7 @@
-"""Do several processes with one thread each beat one run after the other with all threads? `python -m benchmarks.parallel [ROUNDS]` trains the
-same eight runs both ways, in turn, start of the processes included; rows go to benchmarks/results/parallel.csv."""
+"""Do several processes with one thread each beat one run after the other with all threads?
+
+`python -m benchmarks.parallel [ROUNDS]` trains the same eight runs both ways, in turn, start of the processes included.
+Rows go to benchmarks/results/parallel.csv."""
 import csv, os, sys, time, warnings
 from pathlib import Path
 
@@ -22,8 +24,16 @@ def main():
         return time.perf_counter()-t
     once(1, 1)
     for i in range(int(sys.argv[1]) if len(sys.argv)>1 else 3):
-        a,b = once(1),once(n)
-        rows.append(dict(round=i, one_after_the_other=round(a, 2), processes=round(b, 2), ratio=round(b/a, 3), cores=n, load=round(os.getloadavg()[0], 1), **versions))
+        one,several = once(1),once(n)
+        rows.append(dict(
+            round=i,
+            one_after_the_other=round(one, 2),
+            processes=round(several, 2),
+            ratio=round(several/one, 3),
+            cores=n,
+            load=round(os.getloadavg()[0], 1),
+            **versions,
+        ))
         print(rows[-1], flush=True)
     f = root/'benchmarks'/'results'/'parallel.csv'
     with f.open('w', newline='') as o:
@@ -31,6 +41,7 @@ def main():
         w.writeheader()
         w.writerows(rows)
     r = np.array([o['ratio'] for o in rows])
-    print(f'{n} processes take {np.median(r):.2f} of the time of one (lowest {r.min():.2f}, highest {r.max():.2f}, {len(r)} rounds)')
+    spread = f'lowest {r.min():.2f}, highest {r.max():.2f}, {len(r)} rounds'
+    print(f'{n} processes take {np.median(r):.2f} of the time of one ({spread})')
 
 if __name__=='__main__': main()

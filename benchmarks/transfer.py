@@ -1,24 +1,11 @@
-"What the two transfer benchmarks share: the backbones, one row for each run, and a run that looks at the held-out list once"
-import csv, os, platform, time
+"What the two transfer benchmarks share: backbones, rows, and validation at the end only"
+import os, platform, time
 from pathlib import Path
+from benchmarks.rows import append_row, read_rows
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 results  = Path(__file__).resolve().parent/'results'/'transfer'
 machine  = 'date device threads python torch torchvision fastai'.split() # columns of `on_machine`
-
-def read_rows(path):
-    "Rows of a CSV file as dicts of text; none if there is no file"
-    return list(csv.DictReader(open(path))) if Path(path).exists() else []
-
-def append_row(path, row, head):
-    "Add `row` to the CSV file `path`, which gets its heading if it is new"
-    path = Path(path)
-    new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'a', newline='') as f:
-        w = csv.DictWriter(f, head)
-        if new: w.writeheader()
-        w.writerow(row)
 
 def is_done(path, settings):
     "Is there a row with these settings?"

@@ -1,4 +1,4 @@
-"""The paper's section 6 in small, detection: does a backbone that was trained with the refinements make a better Faster-RCNN?
+"""The paper's section 6 in small, detection: does a backbone trained with the refinements make a better Faster-RCNN?
 
     python -m benchmarks.pretrain WEIGHTS --widen .25 --size 32 --n_epoch 4      backbones, see there
     python -m benchmarks.transfer_detection BCCD WEIGHTS                         a detector on each, 3 seeds
@@ -8,7 +8,8 @@ BCCD is a folder with Annotations, ImageSets and JPEGImages, WEIGHTS/ARM-SEED.pt
 The detectors of both arms are trained alike, with the norms of the backbone frozen as in the paper:
 Adam, warmup and cosine, no decay of biases, flips, plain labels.
 The held-out list is looked at once, after the last epoch, and chose nothing.
-Each finished run is a row of benchmarks/results/transfer/detection.csv; rows that are there with the same settings are not run again."""
+Each finished run is a row of benchmarks/results/transfer/detection.csv.
+Rows that are there with the same settings are not run again."""
 import argparse, statistics, time, warnings
 from pathlib import Path
 from benchmarks.transfer import add_arguments, append_row, backbone, is_done, is_missing, machine, on_machine

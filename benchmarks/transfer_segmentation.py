@@ -1,14 +1,16 @@
-"""The paper's section 6 in small, segmentation: does a backbone that was trained with the refinements make a better FCN?
+"""The paper's section 6 in small, segmentation: does a backbone trained with the refinements make a better FCN?
 
     python -m benchmarks.pretrain WEIGHTS --widen .5 --size 32 --n_epoch 6      backbones, see there
     python -m benchmarks.transfer_segmentation CAMVID WEIGHTS                   an FCN on each, 3 seeds
 
-CAMVID is a folder with images/{train,val,test}, masks/{train,val,test} and codes.txt; class `Unlabelled` does not count.
+CAMVID is a folder with images/{train,val,test}, masks/{train,val,test} and codes.txt.
+Class `Unlabelled` does not count.
 WEIGHTS/ARM-SEED.pt is the state dict of a whole network.
 The FCNs of all arms are trained alike: `nag`, warmup and cosine, no decay of biases, flips, plain labels;
 arm `scratch` starts from random weights.
 Pixel accuracy and mIoU are those of the held-out list after the last epoch, which chose nothing.
-Each finished run is a row of benchmarks/results/transfer/segmentation.csv; rows that are there with the same settings are not run again."""
+Each finished run is a row of benchmarks/results/transfer/segmentation.csv.
+Rows that are there with the same settings are not run again."""
 import argparse, time, warnings
 from functools import partial
 from pathlib import Path
@@ -50,7 +52,8 @@ def trained(camvid, weights, arm, seed, arch, widen, held, output_stride, bs, n_
     ft.seed_everything(seed, dls)
     if arm=='scratch': net = partial(getattr(ft, arch), widen=widen)
     else: net = backbone(arch, widen, Path(weights)/f'{arm}-{seed}.pt')
-    learn = ft.fcn_learner(dls, net, ignore='Unlabelled', output_stride=output_stride, opt_func=ft.nag, cbs=ft.NoBiasDecay())
+    learn = ft.fcn_learner(dls, net, ignore='Unlabelled', output_stride=output_stride,
+                           opt_func=ft.nag, cbs=ft.NoBiasDecay())
     ft.seed_everything(seed, dls)
     with learn.no_bar(), learn.no_logging():
         learn.fit_warmup_cos(n_epoch, lr, warmup_epochs=1, cbs=without_validation())
@@ -98,6 +101,7 @@ def main():
             if arm!='scratch' and is_missing(a.weights, arm, seed): continue
             row = run(a.camvid, a.weights, arm, seed, tuple(a.size), a.n, **settings)
             append_row(a.out, row, head)
-            print(f"{arm} {seed}: pixel accuracy {row['pixel_accuracy']}, mIoU {row['miou']}, {row['seconds']} s", flush=True)
+            scores = f"pixel accuracy {row['pixel_accuracy']}, mIoU {row['miou']}"
+            print(f"{arm} {seed}: {scores}, {row['seconds']} s", flush=True)
 
 if __name__=='__main__': main()

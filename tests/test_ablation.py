@@ -19,9 +19,10 @@ def same(a, b):
 
 def test_processes_give_the_numbers_of_one(toy):
     kw = dict(base=toy, mode='add_one', seeds=3, progress=False)
-    same(ablate(toy.dls, ['label_smoothing'], jobs=1, **kw), ablate(toy.dls, ['label_smoothing'], jobs=2, **kw))
+    one_by_one = ablate(toy.dls, ['label_smoothing'], jobs=1, **kw)
+    same(one_by_one, ablate(toy.dls, ['label_smoothing'], jobs=2, **kw))
 
-def test_pictures_that_are_mapped_are_the_same():
+def test_images_that_are_mapped_are_the_same():
     kw = dict(n_epoch=1, seeds=1, progress=False)
     dls = tiny_dls(bs=32, n_train=200, n_valid=100)
     same(ablate(dls, ['large_batch'], jobs=1, **kw), ablate(dls, ['large_batch'], jobs=2, **kw))
@@ -35,11 +36,13 @@ def test_a_killed_process_is_a_row_and_the_others_go_on(toy, tmp_path):
     kw = dict(base=toy, mode='add_one', seeds=3, jobs=2, progress=False, out=tmp_path)
     a = ablate(toy.dls, [Killed, 'label_smoothing'], **kw)
     t = a.table().set_index('trick')
-    assert t.failed.to_dict()=={'baseline':0, '+ Killed':1, '+ label_smoothing':0} and a.missing==0
+    assert t.failed.to_dict()=={'baseline':0, '+ Killed':1, '+ label_smoothing':0}
+    assert a.missing==0
     bad = a.runs[a.runs.status=='failed']
     assert bad.seed.tolist()==[2] and 'was killed, twice' in bad.reason.iloc[0]
     assert len(read_rows(tmp_path/'runs.csv'))==9
-    same(ablate(toy.dls, ['label_smoothing'], **{**kw, 'out':None, 'jobs':1}), ablate(toy.dls, ['label_smoothing'], **kw)) # found in the file, and right
+    anew = ablate(toy.dls, ['label_smoothing'], **{**kw, 'out':None, 'jobs':1})
+    same(anew, ablate(toy.dls, ['label_smoothing'], **kw)) # found in the file, and right
 
 @pytest.mark.slow # a cluster of three nodes
 def test_a_ray_cluster_gives_the_same_numbers(toy):
@@ -47,12 +50,14 @@ def test_a_ray_cluster_gives_the_same_numbers(toy):
     from ray.cluster_utils import Cluster
     cloudpickle.register_pickle_by_value(sys.modules[__name__]) # this file is not installed on the cluster
     os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
-    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, include_dashboard=False)) # the head only keeps books
+    head = dict(num_cpus=0, include_dashboard=False) # it only keeps books
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(2): cluster.add_node(num_cpus=1)
         ray.init(address=cluster.address, log_to_driver=False)
         kw = dict(base=toy, mode='add_one', seeds=3, progress=False)
-        same(ablate(toy.dls, ['label_smoothing'], jobs=1, **kw), ablate(toy.dls, ['label_smoothing'], engine='ray', **kw))
+        here = ablate(toy.dls, ['label_smoothing'], jobs=1, **kw)
+        same(here, ablate(toy.dls, ['label_smoothing'], engine='ray', **kw))
         a = ablate(toy.dls, [Killed], engine='ray', **{**kw, 'seeds':2})
         assert a.table().failed.tolist()==[0,1]
         assert len([o for o in ray.nodes() if o['Alive']])==3

@@ -12,7 +12,8 @@ import matrix, stranger
 
 def python(code, cwd):
     "Run `code` in a process of its own; what it prints as JSON"
-    r = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=cwd, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, '-W', 'ignore', '-c', code]
+    r = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
     assert r.returncode==0, r.stderr[-2000:]
     return json.loads(r.stdout.splitlines()[-1])
 
@@ -21,7 +22,9 @@ def test_import_starts_no_cuda_and_writes_no_file(tmp_path):
 import json, os, sys
 from fastai.vision.all import *
 opened = []
-sys.addaudithook(lambda ev,args: opened.append(str(args[0])) if ev=="open" and isinstance(args[1], str) and set(args[1]) & set("wax+") else None)
+def note(event, args):
+    if event=="open" and isinstance(args[1], str) and set(args[1]) & set("wax+"): opened.append(str(args[0]))
+sys.addaudithook(note)
 sys.dont_write_bytecode = True
 import fastai_tricks
 from fastai_tricks.all import *
@@ -32,23 +35,30 @@ def test_all_shadows_nothing_of_fastai_but_the_mixers(tmp_path):
     code = '''
 import json
 import fastai.vision.all as theirs, fastai_tricks.all as ours
-print(json.dumps(sorted(o for o in ours.__all__ if hasattr(theirs, o) and getattr(theirs, o) is not getattr(ours, o))))'''
+shadowed = [o for o in ours.__all__ if hasattr(theirs, o) and getattr(theirs, o) is not getattr(ours, o)]
+print(json.dumps(shadowed))'''
     assert set(python(code, tmp_path)) <= {'MixUp','CutMix'}
 
+contract = '''scale_lr nag NoBiasDecay decay_report resnet18a resnet34b resnet50c resnet101d resnet152d
+    to_resnet_b to_resnet_c to_resnet_d zero_gamma smooth_labels LabelSmoothing mix MixUp CutMix distill_loss Distill
+    trick bag Bag Spec ablate Ablation check_trick tiny_dls NoEffectWarning show_sched'''.split()
+methods = 'fit_warmup_cos fit_warmup_step scale_lr fine_tune_cos'.split()
+
 def test_all_has_the_contract(tmp_path):
-    names = '''scale_lr nag NoBiasDecay decay_report resnet18a resnet34b resnet50c resnet101d resnet152d to_resnet_b to_resnet_c to_resnet_d zero_gamma smooth_labels LabelSmoothing
-        mix MixUp CutMix distill_loss Distill trick bag Bag Spec ablate Ablation check_trick tiny_dls NoEffectWarning show_sched'''.split()
     code = f'''
-import json, fastai_tricks.all as o
+import json, fastai_tricks.all as ours
 from fastai.vision.all import Learner
-print(json.dumps([n for n in {names} if n not in o.__all__] + [n for n in ("fit_warmup_cos","fit_warmup_step","scale_lr","fine_tune_cos") if not hasattr(Learner, n)]))'''
+missing = [o for o in {contract} if o not in ours.__all__]
+missing += [o for o in {methods} if not hasattr(Learner, o)]
+print(json.dumps(missing))'''
     assert python(code, tmp_path)==[]
 
 @pytest.fixture(scope='module')
 def built(tmp_path_factory):
     "(wheel, sdist), the wheel built from the sdist, so a file missing there is seen"
     d = tmp_path_factory.mktemp('wheel')
-    r = subprocess.run([sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(d), str(root)], capture_output=True, text=True, timeout=600)
+    command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(d), str(root)]
+    r = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert r.returncode==0, r.stdout[-2000:]+r.stderr[-2000:]
     return next(d.glob('*.whl')),next(d.glob('*.tar.gz'))
 
@@ -67,10 +77,12 @@ def test_sdist_holds_what_it_is_built_from(built):
     with tarfile.open(sdist) as f: names = {o.split('/', 1)[1] for o in f.getnames() if '/' in o}
     assert {'settings.ini','setup.py','pyproject.toml','README.md','LICENSE'} <= names
     assert {f'fastai_tricks/assets/{o}' for o in assets} <= names
-    assert not [o for o in names if o.startswith(('tests','nbs','tools','benchmarks'))] # tests need notebooks and tools: they are the repository's
+    # tests need notebooks and tools: they are the repository's
+    assert not [o for o in names if o.startswith(('tests', 'nbs', 'tools', 'benchmarks'))]
 
 def test_pypi_can_show_it(built):
-    r = subprocess.run([sys.executable, '-m', 'twine', 'check', '--strict', *map(str, built)], capture_output=True, text=True, timeout=300)
+    command = [sys.executable, '-m', 'twine', 'check', '--strict', *map(str, built)]
+    r = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert r.returncode==0 and r.stdout.count('PASSED')==2, r.stdout+r.stderr
 
 def test_wheel_says_what_it_needs(built):
@@ -135,8 +147,11 @@ def undeclared(
     return res
 
 modules = [p for p in sorted((root/'fastai_tricks').rglob('*.py')) if p.stem!='_modidx']
+with_star = [p for p in modules if p.stem not in ('all', '__init__')]
 
-@pytest.mark.parametrize('file', modules, ids=lambda p: p.stem)
+def room(p): return '.'.join(p.relative_to(root/'fastai_tricks').with_suffix('').parts)
+
+@pytest.mark.parametrize('file', modules, ids=room)
 def test_what_is_imported_is_declared(file):
     assert undeclared(file.read_text(encoding='utf-8'), declared('requirements'), extras())==[]
 
@@ -155,7 +170,7 @@ def test_what_is_imported_is_declared(file):
 def test_an_undeclared_import_is_seen(source, found):
     assert undeclared(source, declared('requirements'), extras())==found
 
-@pytest.mark.parametrize('file', [p for p in modules if p.stem not in ('all','__init__')], ids=lambda p: p.stem)
+@pytest.mark.parametrize('file', with_star, ids=room)
 def test_modules_that_a_star_brings_are_declared(file):
     "`np`, `pd`, `plt`, `Image` come with fastai's star, and are used as ours"
     module = import_module('.'.join(file.relative_to(root).with_suffix('').parts))
@@ -175,8 +190,8 @@ def test_every_requirement_has_a_floor_that_was_tried():
 
 def test_pythons_are_said_once():
     "The classifiers, the weekly workflow and `min_python` agree"
-    said = tomlkit.parse((root/'pyproject.toml').read_text(encoding='utf-8'))['project']['classifiers']
-    pythons = [o.rpartition(' ')[2] for o in said if re.search(r':: 3\.\d+$', o)]
+    classifiers = tomlkit.parse((root/'pyproject.toml').read_text(encoding='utf-8'))['project']['classifiers']
+    pythons = [o.rpartition(' ')[2] for o in classifiers if re.search(r':: 3\.\d+$', o)]
     weekly = (root/'.github/workflows/weekly.yml').read_text(encoding='utf-8')
     assert pythons[0]==settings()['min_python'] and len(pythons)>=5
     assert re.findall(r"'(3\.\d+)'", re.search(r'python: \[(.*)\]', weekly)[1])==pythons
@@ -184,10 +199,11 @@ def test_pythons_are_said_once():
 # A stranger's environment is made by tools/stranger.py, which .ci/run starts
 
 def test_a_stranger_has_no_developers_packages():
-    r = subprocess.run([sys.executable, root/'tools/stranger.py', '--python', sys.executable], capture_output=True, text=True, timeout=300)
+    command = [sys.executable, root/'tools/stranger.py', '--python', sys.executable]
+    r = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert r.returncode==1 and re.search('FAILED.*nothing but what the package requires', r.stdout)
-    said = r.stdout.strip().splitlines()[-1]
-    assert ' nbdev' in said and ' fastcore' not in said
+    last = r.stdout.strip().splitlines()[-1]
+    assert ' nbdev' in last and ' fastcore' not in last
 
 def test_the_table_keeps_what_was_tried():
     was = [dict(python='3.9.1', resolution='highest', torch='2', result='passes'),
@@ -210,7 +226,9 @@ except KeyboardInterrupt: sys.exit(130)
 @pytest.mark.parametrize('inherited', [signal.default_int_handler, signal.SIG_IGN], ids=['foreground','background'])
 def test_a_stranger_sits_at_a_terminal_and_stops_with_ctrl_c(inherited, tmp_path):
     was = signal.signal(signal.SIGINT, inherited) # a shell that starts this in the background ignores it
-    try: code,text = stranger.in_terminal([sys.executable, '-c', talks], tmp_path, dict(os.environ), stop_at=r'(terminal|files) \d+\s', limit=30)
+    command = [sys.executable, '-c', talks]
+    stop = dict(stop_at=r'(terminal|files) \d+\s', limit=30)
+    try: code,text = stranger.in_terminal(command, tmp_path, dict(os.environ), **stop)
     finally: signal.signal(signal.SIGINT, was)
     assert (code, 'terminal 80' in text)==(130, True), text
 

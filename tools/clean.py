@@ -1,4 +1,6 @@
-"""Notebooks without what differs at each run: `python tools/clean.py` does what `nbdev-clean` does, and takes warnings out.
+"""Notebooks without what differs at each run:
+`python tools/clean.py` does what `nbdev-clean` does, and takes warnings out.
+
 A warning that is saved names folders of the machine, and says nothing to readers."""
 import json, subprocess, sys
 from pathlib import Path

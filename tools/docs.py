@@ -1,6 +1,7 @@
 """The README and the site from the notebooks, with nothing but the dev requirements:
 
-  python tools/docs.py readme    README.md from nbs/index.ipynb, which is run anew if it does not list every trick; and the shelf
+  python tools/docs.py readme    README.md from nbs/index.ipynb, which is run anew if it does not list every trick;
+                                 and the shelf, see tools/shelf.py
   python tools/docs.py site      the site in _docs/: nbdev's processing, then smalldocs; Quarto reads nbs/_quarto.yml
   python tools/docs.py serve     show it at http://localhost:3000
 

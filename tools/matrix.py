@@ -24,8 +24,9 @@ def uv(*args, **kw):
 
 def installed()->dict: # For `env=`
     "Several Pythons are chosen among by pyenv, if it is there, with all that it has"
-    has = shutil.which('pyenv') and subprocess.run(['pyenv', 'versions', '--bare'], capture_output=True, text=True).stdout.split()
-    return dict(PYENV_VERSION=':'.join(has)) if has else {}
+    if not shutil.which('pyenv'): return {}
+    found = subprocess.run(['pyenv', 'versions', '--bare'], capture_output=True, text=True).stdout.split()
+    return dict(PYENV_VERSION=':'.join(found)) if found else {}
 
 def here(
     python, # Such as '3.12'
@@ -50,10 +51,12 @@ def tried(
             print(e, flush=True)
             return dict(row, result='cannot be installed')
         row.update(json.loads(stranger.quiet([at, '-c', stranger.versions_code])))
-        r = subprocess.run([sys.executable, root/'tools'/'stranger.py', '--python', at], text=True, stdout=subprocess.PIPE)
+        command = [sys.executable, root/'tools'/'stranger.py', '--python', at]
+        r = subprocess.run(command, text=True, stdout=subprocess.PIPE)
         print(r.stdout, flush=True)
         failed = re.search(r'^FAILED +[\d.]+ s +(.*)', r.stdout, re.M)
-        return dict(row, result=f'fails: {failed[1]}' if failed else 'passes' if not r.returncode else 'fails')
+        if failed: return dict(row, result=f'fails: {failed[1]}')
+        return dict(row, result='fails' if r.returncode else 'passes')
 
 def read_table(
     text, # Markdown
@@ -84,15 +87,16 @@ def write(
     "Put `rows` into the table between the marks in CONTRIBUTING.md"
     p = root/'CONTRIBUTING.md'
     s = p.read_text(encoding='utf-8')
-    head,_,rest = s.partition(begin)
-    old,mark,tail = rest.partition(end)
+    before,_,found = s.partition(begin)
+    old,mark,after = found.partition(end)
     if not mark: raise SystemExit(f'CONTRIBUTING.md holds no {begin} ... {end}')
-    p.write_text(f'{head}{begin}\n{table(merged(read_table(old), rows))}\n{end}{tail}', encoding='utf-8')
+    p.write_text(f'{before}{begin}\n{table(merged(read_table(old), rows))}\n{end}{after}', encoding='utf-8')
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--python', nargs='+', choices=pythons, help='take these only')
-    p.add_argument('--resolution', nargs='+', choices=list(resolutions), default=list(resolutions), help='take these only')
+    names = list(resolutions)
+    p.add_argument('--resolution', nargs='+', choices=names, default=names, help='take these only')
     p.add_argument('--summary', help='file to which the table is added')
     args = p.parse_args()
     rows = []

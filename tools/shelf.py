@@ -87,6 +87,10 @@ def text(x, y, words, size=13, color=ink, **style):
     more = ''.join(f' {k.replace("_", "-")}="{v}"' for k,v in style.items())
     return f'<text x="{x}" y="{y}" font-size="{size}" fill="{color}"{more}>{html.escape(words)}</text>'
 
+def box(y, width, height, color, opacity=1):
+    "A filled rectangle that begins at the margin"
+    return f'<rect x="{margin}" y="{y}" width="{width}" height="{height}" fill="{color}" fill-opacity="{opacity}"/>'
+
 def short(words, n): return textwrap.shorten(words.replace('`', ''), n, placeholder=' …')
 
 def draw_room(room, x, y):
@@ -100,14 +104,14 @@ def draw_board(name, line, mine, below, color, top):
     "A board: a heading, rooms in two columns, and from which boards it imports"
     half = (len(mine)+1)//2
     height = head+row*half+8
-    res = [f'<rect x="{margin}" y="{top}" width="{width-margin-8}" height="{height}" rx="6" fill="{color}" fill-opacity=".07"/>',
-           f'<rect x="{margin}" y="{top}" width="5" height="{height}" fill="{color}"/>',
+    res = [box(top, width-margin-8, height, color, opacity=.07),
+           box(top, 5, height, color),
            text(margin+16, top+25, name, 17, color, font_weight=700),
            text(margin+116, top+25, line, 13)]
     if below: res.append(text(width-20, top+25, f"imports {', '.join(below)}", 12, soft, text_anchor='end'))
     for i,o in enumerate(mine):
-        x = margin+12 + (width-margin-20)//2*(i>=half)
-        res += draw_room(o, x, top+head+14+row*(i-half if i>=half else i))
+        column,place = divmod(i, half)
+        res += draw_room(o, margin+12 + (width-margin-20)//2*column, top+head+14 + row*place)
     return res,height
 
 def imported_boards(mine, board_of)->list:

@@ -3,7 +3,8 @@
 `python tools/stranger.py` makes the environment by `pip install .` of a copy.
 `--python PATH` takes an environment that holds the package already, `--colab` one where torch was there first.
 A line for each step; at the first that fails its output, and exit code 1."""
-import argparse, contextlib, fcntl, json, os, pty, re, select, shlex, shutil, signal, struct, subprocess, sys, tempfile, termios, time
+import argparse, fcntl, json, os, pty, re, select, shlex, shutil, signal, struct, subprocess, sys
+import tempfile, termios, time
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -28,9 +29,12 @@ def quiet(
     **kw, # Of `subprocess.run`
 )->str: # What it wrote to stdout
     "Run `cmd` outside a terminal"
-    r = subprocess.run([str(o) for o in cmd], capture_output=True, text=True, **kw)
-    if r.returncode: raise Failed(f'{shlex.join(map(str, cmd))[:300]}\nended with {r.returncode}\n{r.stdout[-3000:]}{r.stderr[-6000:]}')
-    return r.stdout
+    cmd = [str(o) for o in cmd]
+    r = subprocess.run(cmd, capture_output=True, text=True, **kw)
+    if not r.returncode: return r.stdout
+    raise Failed(f'{shlex.join(cmd)[:300]}\n'
+                 f'ended with {r.returncode}\n'
+                 f'{r.stdout[-3000:]}{r.stderr[-6000:]}')
 
 def fresh(
     folder, # Where the environment is made
@@ -46,8 +50,8 @@ def clean(
     **more, # Variables to set
 )->dict: # For `env=`
     "This process's variables without those by which Python would find the developers' packages"
-    held = {k:v for k,v in os.environ.items() if k not in ('PYTHONPATH','PYTHONHOME','VIRTUAL_ENV','PYTHONWARNINGS')}
-    return {**held, **more}
+    developers = ('PYTHONPATH', 'PYTHONHOME', 'VIRTUAL_ENV', 'PYTHONWARNINGS')
+    return {**{k:v for k,v in os.environ.items() if k not in developers}, **more}
 
 # A terminal
 
@@ -69,10 +73,10 @@ def in_terminal(
     text,end = b'',time.monotonic()+limit
     while time.monotonic()<end:
         if not select.select([fd], [], [], 1)[0]: continue
-        try: got = os.read(fd, 1<<16)
-        except OSError: got = b'' # Linux says so when the other end is closed
-        if not got: break
-        text += got
+        try: new = os.read(fd, 1<<16)
+        except OSError: new = b'' # Linux says so when the other end is closed
+        if not new: break
+        text += new
         if stop_at and re.search(stop_at, text.decode(errors='replace')):
             os.write(fd, b'\x03')
             stop_at = None
@@ -134,7 +138,9 @@ from PIL import Image
 rng = np.random.default_rng(0)
 for i,nm in enumerate(("dark","light")):
     (Path("pictures")/nm).mkdir(parents=True)
-    for j in range(80): Image.fromarray((rng.random((40,48,3))*160 + 90*i).astype("uint8")).save(f"pictures/{nm}/{j}.png")
+    for j in range(80):
+        pixels = rng.random((40,48,3))*160 + 90*i
+        Image.fromarray(pixels.astype("uint8")).save(f"pictures/{nm}/{j}.png")
 '''
 
 load_code = '''
@@ -142,15 +148,16 @@ import sys, warnings
 warnings.simplefilter("ignore")
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0]=="fastai_tricks": raise ModuleNotFoundError("No module named 'fastai_tricks'", name=name)
+        if name.partition(".")[0]!="fastai_tricks": return
+        raise ModuleNotFoundError("No module named 'fastai_tricks'", name=name)
 sys.meta_path.insert(0, Refuse())
 from fastai.vision.all import *
 learns = [load_learner(f"{o}/model.pkl") for o in ("whole","stopped")]
 label,_,probs = learns[0].predict(Path("pictures")/"dark"/"0.png")
 if label not in ("dark","light") or abs(float(probs.sum())-1)>1e-4: sys.exit(f"predicted {label}, {probs}")
 a,b = (o.model.state_dict() for o in learns)
-odd = [k for k in a if not torch.equal(a[k], b[k])]
-if list(a)!=list(b) or odd: sys.exit(f"the resumed training ended with other weights: {odd[:5]}")
+other = [k for k in a if not torch.equal(a[k], b[k])]
+if list(a)!=list(b) or other: sys.exit(f"the resumed training ended with other weights: {other[:5]}")
 '''
 
 versions_code = '''
@@ -192,12 +199,12 @@ class Stranger:
     ):
         "Run `fastai-tricks` in a terminal"
         cmd = [self.python.parent/'fastai-tricks', *words]
-        got,text = in_terminal(cmd, self.folder, self.env, **kw)
-        bad = [f'exit code {got}, not {code}'] if got!=code else []
-        bad += [f'no {o!r} in the output' for o in has if o not in text]
-        bad += [f'no file {o}' for o in files if not (self.folder/o).exists()]
-        bad += ['a traceback'] if 'Traceback' in text else []
-        if bad: raise Failed(f"{'; '.join(bad)}\n$ {shlex.join(map(str, cmd))}\n{text[-6000:]}")
+        ended,text = in_terminal(cmd, self.folder, self.env, **kw)
+        errors = [f'exit code {ended}, not {code}'] if ended!=code else []
+        errors += [f'no {o!r} in the output' for o in has if o not in text]
+        errors += [f'no file {o}' for o in files if not (self.folder/o).exists()]
+        if 'Traceback' in text: errors.append('a traceback')
+        if errors: raise Failed(f"{'; '.join(errors)}\n$ {shlex.join(map(str, cmd))}\n{text[-6000:]}")
 
     def steps(self, alone=True):
         "Pairs of what is tried, and how"
@@ -209,14 +216,17 @@ class Stranger:
         yield 'every module is imported by itself',lambda: self.run(modules_code)
         yield 'fastai-tricks list',lambda: self.command('list', has=('mixup','small-data'))
         yield 'fastai-tricks show mixup',lambda: self.command('show', 'mixup', has=('mixup',))
-        yield 'fastai-tricks '+' '.join(first),lambda: self.command(*first, has=('To train:','\nbag: '), files=written)
+        answers = dict(has=('To train:','\nbag: '), files=written)
+        yield ' '.join(['fastai-tricks', *first]),lambda: self.command(*first, **answers)
         yield 'pictures of their own',lambda: self.run(pictures_code)
         yield 'fastai-tricks train',lambda: self.command(*train, '--out', 'whole', has=bar, files=('whole/model.pkl',))
-        yield 'fastai-tricks train, and Ctrl-C',lambda: self.command(*train, '--out', 'stopped', code=130, has=('Stopped',), stop_at='Epoch 2/4')
-        yield 'fastai-tricks resume',lambda: self.command('resume', 'stopped', has=('Going on with','Epoch 4/4'), files=('stopped/model.pkl',))
+        stopped = dict(code=130, has=('Stopped',), stop_at='Epoch 2/4')
+        yield 'fastai-tricks train, and Ctrl-C',lambda: self.command(*train, '--out', 'stopped', **stopped)
+        goes_on = dict(has=('Going on with','Epoch 4/4'), files=('stopped/model.pkl',))
+        yield 'fastai-tricks resume',lambda: self.command('resume', 'stopped', **goes_on)
         yield 'load_learner without the package: the same weights',lambda: self.run(load_code)
 
-def told(steps):
+def taken(steps):
     "Take the steps, a line for each"
     for what,f in steps:
         start = time.monotonic()
@@ -234,7 +244,8 @@ def first_cell(
     "The cell that installs on Colab"
     cells = json.loads(Path(notebook).read_text(encoding='utf-8'))['cells']
     found = [''.join(o['source']) for o in cells if o['cell_type']=='code']
-    if not found or 'google.colab' not in found[0]: raise Failed(f'the first code cell of {notebook} does not install on Colab')
+    if not found or 'google.colab' not in found[0]:
+        raise Failed(f'the first code cell of {notebook} does not install on Colab')
     return found[0]
 
 colab_code = '''
@@ -254,29 +265,33 @@ if len(tiny_dls(n_train=60, n_valid=40).train_ds)!=60: sys.exit("the embedded pi
 
 def colab_steps(folder, project):
     "A notebook's server that has torch and IPython, and then the first cell of a tutorial"
-    python,made = Path(folder)/'env'/'bin'/'python',{}
+    env = Path(folder)/'env'
+    python = env/'bin'/'python'
     cells = {o.name:first_cell(o) for o in sorted((root/'nbs'/'tutorials').glob('*.ipynb'))}
     if len(set(cells.values()))!=1: raise Failed(f'the first cells of the tutorials differ: {cells}')
     first = next(iter(cells.values()))
     cell = re.sub(r'git\+https://[^\s"\']+', project.as_uri(), first)
     if cell==first: raise Failed(f'the first cell names no address to install from: {first}')
-    env = clean(PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
-    yield f'an environment with {colab_torch} and IPython',lambda: fresh(Path(folder)/'env', colab_torch, 'torchvision', 'ipython')
-    yield "a tutorial's first cell leaves torch alone",lambda: quiet([python, '-W', 'ignore', '-c', colab_code, cell], cwd=folder, env=env)
+    variables = clean(PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    command = [python, '-W', 'ignore', '-c', colab_code, cell]
+    yield f'an environment with {colab_torch} and IPython',lambda: fresh(env, colab_torch, 'torchvision', 'ipython')
+    yield "a tutorial's first cell leaves torch alone",lambda: quiet(command, cwd=folder, env=variables)
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--python', help='of an environment that holds the package')
-    p.add_argument('--not-alone', action='store_true', help='the environment may hold more than the package requires')
-    p.add_argument('--colab', action='store_true', help='try the first cell of the tutorials where torch was there first')
+    p.add_argument('--not-alone', action='store_true',
+                   help='the environment may hold more than the package requires')
+    p.add_argument('--colab', action='store_true',
+                   help='try the first cell of the tutorials where torch was there first')
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as d:
         d = Path(d)
-        if args.colab: return told(colab_steps(d, copied(d/'project')))
+        if args.colab: return taken(colab_steps(d, copied(d/'project')))
         python = args.python or d/'env'/'bin'/'python'
-        if not args.python: told([('pip install .', lambda: fresh(d/'env', copied(d/'project')))])
+        if not args.python: taken([('pip install .', lambda: fresh(d/'env', copied(d/'project')))])
         stranger = Stranger(python, d/'elsewhere')
         print(stranger.run(versions_code).strip(), flush=True)
-        told(stranger.steps(not args.not_alone))
+        taken(stranger.steps(not args.not_alone))
 
 if __name__=='__main__': main()

@@ -1,15 +1,19 @@
 """How long the tests may take, and whether pages may be run in any order.
 
-    python tools/suite.py report FILE     the CPU time of each page and the wall time of pytest against their budgets; FILE is what `SUITE_TIMES=FILE` had written
-    python tools/suite.py order [SEED]    all pages in one process, in an order that SEED draws (none: a new one, which is printed); if SEED is even, everything is imported first
-    python tools/suite.py pages NAME ...  run these pages in a process each, and print their CPU time"""
+    python tools/suite.py report FILE     CPU time of each page, wall time of pytest, against their budgets
+    python tools/suite.py order [SEED]    all pages in one process, in an order that SEED draws
+    python tools/suite.py pages NAME ...  run these pages in a process each, and print their CPU time
+
+FILE is what `SUITE_TIMES=FILE` had written. Without SEED a new one is drawn and printed; if it is even, everything is
+imported first."""
 import argparse, contextlib, importlib, json, os, random, subprocess, sys, tempfile, time
 from pathlib import Path, PurePath
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
 
-# What a page may take, in seconds of CPU time of its process and of all that it started; its imports of fastai not counted. pytest: seconds of wall time.
+# What a page may take, in seconds of CPU time of its process and of all that it started.
+# Its imports of fastai are not counted. pytest: seconds of wall time.
 budgets = dict(
     trick=8,
     infrastructure=15,
@@ -18,7 +22,8 @@ budgets = dict(
     pytest=8*60,
 )
 
-# The first pattern that fits a page says what it is. What needs more than its budget is flagged `#| slow` (`@pytest.mark.slow` in a test), and runs weekly.
+# The first pattern that fits a page says what it is.
+# What needs more than its budget is flagged `#| slow` (`@pytest.mark.slow` in a test), and runs weekly.
 kinds = [
     ('tutorials/*',     'tutorial'),
     ('index.ipynb',     'tutorial'),
@@ -64,21 +69,25 @@ def time_pages():
         return res
     nbdev.test.test_nb = test_nb
 
+def share(row):
+    "CPU time of a page as a share of its budget"
+    return row['cpu']/budgets[kind(row['page'])]
+
+def line(seconds, what, words):
+    "Seconds beside the budget of `what`"
+    above = 'ABOVE' if seconds>budgets[what] else ''
+    return f'{seconds:7.1f} s of {budgets[what]:3} {above:5}  {words}'
+
 def report(rows):
     "Print `rows` beside their budgets, a page above its own once more by itself; how many are above"
-    above,total = 0,0
-    rows = [again(o) if 'page' in o and o['cpu']>budgets[kind(o['page'])] else o for o in rows]
-    for o in sorted((o for o in rows if 'page' in o), key=lambda o: o['cpu']/budgets[kind(o['page'])], reverse=True):
-        most = budgets[kind(o['page'])]
-        above += o['cpu']>most
-        total += o['cpu']
-        print(f"{o['cpu']:7.1f} s of {most:3} {'ABOVE' if o['cpu']>most else '     '}  {o['page']} ({kind(o['page'])})")
-    print(f'{total:7.1f} s of CPU time for all pages')
-    for o in rows:
-        if 'pytest' not in o: continue
-        above += o['pytest']>budgets['pytest']
-        print(f"{o['pytest']:7.1f} s of {budgets['pytest']:3} {'ABOVE' if o['pytest']>budgets['pytest'] else '     '}  pytest (wall time)")
-    return above
+    pages = [again(o) if share(o)>1 else o for o in rows if 'page' in o]
+    for o in sorted(pages, key=share, reverse=True):
+        what = kind(o['page'])
+        print(line(o['cpu'], what, f"{o['page']} ({what})"))
+    print(f"{sum(o['cpu'] for o in pages):7.1f} s of CPU time for all pages")
+    tests = [o['pytest'] for o in rows if 'pytest' in o]
+    for seconds in tests: print(line(seconds, 'pytest', 'pytest (wall time)'))
+    return sum(share(o)>1 for o in pages) + sum(o>budgets['pytest'] for o in tests)
 
 def again(row):
     "`row`, or what the page takes alone if that is less: others on the machine only add to CPU time"
@@ -87,7 +96,8 @@ def again(row):
         file = Path(d)/'times'
         alone([row['page']], SUITE_TIMES=str(file))
         new = read(file) if file.exists() else []
-    print(f"{row['page']} took {row['cpu']} s among others, {', '.join(str(o['cpu']) for o in new) or 'nothing'} alone", flush=True)
+    by_itself = ', '.join(str(o['cpu']) for o in new) or 'nothing'
+    print(f"{row['page']} took {row['cpu']} s among others, {by_itself} alone", flush=True)
     return min([row, *new], key=lambda o: o['cpu'])
 
 def pages():
@@ -115,12 +125,22 @@ def in_order(seed):
     print(f'order {seed}: {len(files)-len(bad)} passed, {len(bad)} failed {" ".join(bad)}')
     return bad
 
+page_code = '''
+import sys
+sys.path.insert(0, sys.argv[1])
+import suite
+suite.time_pages()
+import nbdev.test
+sys.exit(not nbdev.test.test_nb(sys.argv[2], skip_flags=["slow"])[0])
+'''
+
 def alone(names, **more):
-    "Run the pages whose path holds one of `names`, each in a process of its own"
-    here = str(Path(__file__).parent)
-    code = f'import sys; sys.path.insert(0, {here!r}); import suite; suite.time_pages(); import nbdev.test as t; sys.exit(not t.test_nb(sys.argv[1], skip_flags=["slow"])[0])'
+    "Run the pages whose path holds one of `names`, each in a process of its own; how many fail"
+    command = [sys.executable, '-W', 'ignore', '-c', page_code, str(Path(__file__).parent)]
     env = {'OMP_NUM_THREADS':'1', **os.environ, **more}
-    return sum(subprocess.run([sys.executable, '-W', 'ignore', '-c', code, str(o)], cwd=root, env=env).returncode!=0 for o in pages() if any(n in str(o.relative_to(nbs)) for n in names))
+    chosen = [o for o in pages() if any(n in str(o.relative_to(nbs)) for n in names)]
+    codes = [subprocess.run([*command, str(o)], cwd=root, env=env).returncode for o in chosen]
+    return len(codes)-codes.count(0)
 
 def read(file): return [json.loads(o) for o in Path(file).read_text().splitlines()]
 

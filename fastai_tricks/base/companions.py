@@ -12,8 +12,8 @@ import random, tempfile, types, warnings
 from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
 from .build import build_model
+from .order import Order
 from .trial import CheckNet, Overflow, check_dls, pickle_without, silent_learner, train_silently
-from .callback import Order
 from .amp import AMP
 from .laws import LawBroken, check_validation, law, must
 
@@ -121,7 +121,8 @@ def law_export(case):
 # %% ../../nbs/09a_base.companions.ipynb #21c0d78a
 class _Batches(Callback):
     "Note a checksum of each training batch as the loader gave it"
-    order,run_valid = Order.LOOK-45,False
+    in_export = False
+    order,run_valid = Order.RULES,False # before any trick
     def before_fit(self): self.seen = []
     def before_batch(self): self.seen.append((float(self.x.double().sum()), self.y.tolist()))
 

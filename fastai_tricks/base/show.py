@@ -16,7 +16,7 @@ from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
 from .tables import Rows
 from .reload import has_role
-from .callback import Order
+from .order import Order
 
 # %% ../../nbs/08_base.show.ipynb #5a7d49c1
 def fig_png(

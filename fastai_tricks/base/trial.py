@@ -12,6 +12,7 @@ import pickle, types, warnings
 from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
 from .run import Spec
+from .order import Order
 
 # %% ../../nbs/04_base.trial.ipynb #1d4fb152
 def check_dls(
@@ -110,6 +111,7 @@ batch_events = [
 # %% ../../nbs/04_base.trial.ipynb #97d91a80
 class Strike(Callback):
     "Raise `exc` at `event`, in training batch `n` for the events that have one"
+    in_export = False
     run_valid = True
     def __init__(self,
         event:str, # Name of an event
@@ -128,7 +130,8 @@ class Strike(Callback):
 # %% ../../nbs/04_base.trial.ipynb #d40a033f
 class Overflow(Callback):
     "Make the gradients of training batch `n` infinite, so that a loss scaler skips the step"
-    order,run_valid = 0,False
+    in_export = False
+    order,run_valid = Order.TARGET,False # before gradients are clipped
     def __init__(self,
         n:int=1, # Number of the training batch, from 0
     ): self.n = n

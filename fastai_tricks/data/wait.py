@@ -10,7 +10,8 @@ __all__ = ['DataWait']
 # %% ../../nbs/15_data.wait.ipynb #100d595f
 import time
 from fastai.vision.all import *
-from ..base.callback import Order, TrickCallback
+from ..base.order import Order
+from ..base.callback import TrickCallback
 
 # %% ../../nbs/15_data.wait.ipynb #3285f321
 class DataWait(TrickCallback):

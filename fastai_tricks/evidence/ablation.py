@@ -12,8 +12,8 @@ import dataclasses, json, math, warnings
 from fastai.vision.all import *
 from ..base.identity import describe
 from ..base.run import Spec
+from ..base.order import Order
 from ..base.trial import silent_learner
-from ..base.callback import Order
 from ..base.here import check_writable, writable
 from ..data.key import data_key, data_summary
 from ..train.duration import clock_time, equal_time_epochs, in_words, seconds_per_epoch
@@ -61,6 +61,7 @@ def base_run(
 # %% ../../nbs/76_evidence.ablation.ipynb #812e006f
 class BeforeFirstStep(Callback):
     "Stop before the first step"
+    in_export = False
     order = Order.CLOCK
     def before_batch(self): raise CancelFitException()
     def before_validate(self): raise CancelValidException()

@@ -12,14 +12,15 @@ import math, time, warnings
 from torch.utils.flop_counter import FlopCounterMode
 from fastai.vision.all import *
 from ..base.run import Spec
+from ..base.order import Order
 from ..base.trial import silent_learner
-from ..base.callback import Order
 from .rows import failure, new_row, pack_hits
 from .memory import peak_memory, reset_peak
 
 # %% ../../nbs/72b_evidence.measure.ipynb #04c78e91
 class FirstBatches(Callback):
     "Stop after three batches; count the arithmetic of the second"
+    in_export = False
     order = Order.CLOCK
     def before_fit(self): self.flops,self.counter = 0,None
     def before_validate(self): raise CancelValidException()
@@ -83,6 +84,7 @@ def glance(
 # %% ../../nbs/72b_evidence.measure.ipynb #e0666f49
 class Clock(Callback):
     "Seconds of the training part of each epoch; glances in place of full validation"
+    in_export = False
     order,run_valid = Order.CLOCK,True
     def __init__(self, curve=True): self.curve,self.glances = curve,[]
     def before_fit(self): self.seconds = []

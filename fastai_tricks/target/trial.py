@@ -10,13 +10,14 @@ __all__ = []
 # %% ../../nbs/51a_target.trial.ipynb #af48692b
 import warnings
 from fastai.basics import *
+from ..base.order import Order
 from ..base.trial import check_dls, check_spec, silent_learner
-from ..base.callback import Order
 from .target import batch_target, plain_tensor
 
 # %% ../../nbs/51a_target.trial.ipynb #47bc348e
 class AsLoaded(Callback):
     "Keep inputs and labels of the batch as the loader gave them"
+    in_export = False
     order = Order.LOOK
     def __init__(self): self.inputs,self.labels = [],[]
     def before_batch(self):
@@ -26,6 +27,7 @@ class AsLoaded(Callback):
 # %% ../../nbs/51a_target.trial.ipynb #495f78ed
 class AsTrained(Callback):
     "Keep a row for each training batch; check that validation has the user's own loss"
+    in_export = False
     order = Order.LOSS # after the target tricks
     def __init__(self, loaded): self.loaded,self.rows = loaded,[]
     def after_loss(self):

@@ -10,9 +10,11 @@ __all__ = ['read_checkpoint', 'Checkpoint']
 # %% ../../nbs/25a_train.checkpoint.ipynb #eb490b6f
 import os, re, time, warnings
 from fastai.basics import *
+from ..base.order import Order
 from ..base.wrap import wrap_again
-from ..base.callback import Order, TrickCallback
-from .state import loader_workers, pack, rng_state, training_identity, training_state
+from ..base.callback import TrickCallback
+from .identity import loader_workers, training_identity
+from .state import pack, rng_state, training_state
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #f74355d8
 def _write(file, content):

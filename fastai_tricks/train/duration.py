@@ -15,6 +15,7 @@ from ..base.trial import silent_learner
 # %% ../../nbs/27_train.duration.ipynb #c98bd195
 class StepTimes(Callback):
     "Note when each of the first `n` steps ends, then stop"
+    in_export = False
     order = 10**7
     def __init__(self, n): self.n,self.ends = n,[]
     def after_batch(self):

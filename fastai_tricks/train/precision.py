@@ -83,7 +83,7 @@ def to_amp(self:Learner,
 
 # %% ../../nbs/23_train.precision.ipynb #08e37708
 def _rescaled_precision(kw, was, now):
-    "The arguments of `low_precision` for a run on the device `now.device`, as they are if that is not known; None to leave it out"
+    "The arguments of `low_precision` for a run on the device `now.device`; None to leave it out"
     if kw.get('precision')!='auto' or now.device is None: return kw
     precision,_ = best_precision(torch.device(now.device).type)
     return None if precision=='fp32' else {**kw, 'precision':precision}

@@ -14,7 +14,7 @@ from fastai.callback.core import GatherPredsCallback
 from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.schedule import LRFinder
 from ..base.reload import has_role
-from ..base.callback import Order
+from ..base.order import Order
 from .messages import model_tensors, send_tensors
 from .ranks import RankedLoader, ranked
 from .gather import share_metric, share_preds

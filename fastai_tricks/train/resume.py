@@ -13,10 +13,10 @@ from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
 import fastai.callback.schedule # fastai's ways to fit
 from ..base.reload import has_role
+from ..base.order import Order
 from ..base.wrap import wrap, wrap_again
-from ..base.callback import Order
-from .state import NotPlain, loader_workers, pack, set_rng_state, set_training_state
-from .state import training_identity, unpack
+from .identity import identity_changes, loader_workers, training_identity
+from .state import NotPlain, pack, set_rng_state, set_training_state, unpack
 from .checkpoint import Checkpoint, checkpoint_files, read_checkpoint
 from . import schedule, fine_tune
 
@@ -82,9 +82,8 @@ def _shortened(s): return s if len(s)<=200 else f'{s[:180]}... ({hashlib.md5(s.e
 # %% ../../nbs/25b_train.resume.ipynb #312f06fa
 def _refuse_another(content, learn):
     "Refuse to go on with something else than `content` is the state of; warn where the last digits may differ"
-    now,workers = training_identity(learn),loader_workers(learn)
-    differs = [f'{k}: {_shortened(v)} in the checkpoint, {_shortened(now[k])} here'
-               for k,v in content['identity'].items() if now[k]!=v]
+    workers,changes = loader_workers(learn),identity_changes(content['identity'], training_identity(learn))
+    differs = [f'{k}: {_shortened(then)} in the checkpoint, {_shortened(now)} here' for k,(then,now) in changes.items()]
     if differs: raise ValueError(
         f"The checkpoint is of another training. {'; '.join(differs)}. Build the Learner as it was, or train anew.")
     if content['workers']!=workers: warnings.warn(

@@ -11,7 +11,8 @@ __all__ = ['Ranks']
 import itertools
 from fastai.basics import *
 from fastai.callback.training import GradientAccumulation
-from ..base.callback import Order, TrickCallback
+from ..base.order import Order
+from ..base.callback import TrickCallback
 from ..base.losses import LossInfo
 from .messages import from_all
 from .ranks import RankedLoader

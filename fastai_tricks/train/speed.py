@@ -12,7 +12,8 @@ import os, shutil
 from fastai.basics import *
 from fastai.callback.channelslast import ChannelsLast
 from ..base.reload import has_role
-from ..base.callback import Order, TrickCallback
+from ..base.order import Order
+from ..base.callback import TrickCallback
 from ..base.register import trick
 
 # %% ../../nbs/24_train.speed.ipynb #1cab0f62

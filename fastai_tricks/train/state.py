@@ -11,10 +11,8 @@ __all__ = []
 import collections, random, time
 from contextlib import suppress
 from fastai.basics import *
-from fastai.callback.progress import CSVLogger, ProgressCallback
-from ..base.identity import describe
 from ..base.reload import has_role
-from ..data.key import data_key
+from .identity import present_class, resumes
 
 # %% ../../nbs/25_train.state.ipynb #189cc289
 class NotPlain(Exception):
@@ -110,15 +108,12 @@ def set_grads(model:nn.Module, grads:list):
     "Give the parameters of `model` these gradients"
     for p,g in zip(model.parameters(), grads): p.grad = None if g is None else g.to(p.device)
 
-# %% ../../nbs/25_train.state.ipynb #2f7c31eb
-def _resumes(cb): return has_role(cb, 'checkpoint') or has_role(cb, 'resume')
-
 # %% ../../nbs/25_train.state.ipynb #9fdf835f
 def _callback_states(learn):
     "Class name, plain attributes and what else is held, of each callback in order"
     res = []
     for cb in learn.cbs.sorted('order'):
-        if _resumes(cb): continue
+        if resumes(cb): continue
         attrs = {k:v for k,v in plain_attrs(cb).items() if k not in ('learn','_init')}
         held = pack(cb.get_extra_state()) if hasattr(type(cb), 'get_extra_state') else None
         res.append([type(cb).__name__, attrs, held])
@@ -137,7 +132,7 @@ def _set_callbacks(learn, states):
     "Give each callback its state"
     waiting = list(learn.cbs.sorted('order'))
     for name,attrs,held in states:
-        cb = first(o for o in waiting if type(o).__name__==name)
+        cb = first(o for o in waiting if type(o).__name__==present_class(name))
         if cb is None: continue
         waiting.remove(cb)
         cb.__dict__.update(_present_attrs(cb, {k:unpack(v) for k,v in attrs.items()}))
@@ -216,28 +211,3 @@ def set_training_state(learn,
     _set_counted(learn, state)
     learn.train_iter,learn.pct_train = state['train_iter'],state['pct_train']
     set_rng_state(learn, state['rng'])
-
-# %% ../../nbs/25_train.state.ipynb #44c5c6de
-def _in_identity(cb):
-    "Does the training need this callback to be the same?"
-    if isinstance(cb, Recorder) or _resumes(cb): return False
-    return type(cb) not in (ProgressCallback,CSVLogger) and getattr(cb, 'in_identity', True)
-
-# %% ../../nbs/25_train.state.ipynb #d2b3ff7a
-def training_identity(learn)->dict: # What there is to compare, in words
-    "What must be the same when a training goes on"
-    cbs = [o for o in learn.cbs.sorted('order') if _in_identity(o)]
-    named = [repr(o) if has_role(o, 'callback') else type(o).__name__ for o in cbs]
-    return dict(
-        model=describe([(name,tuple(p.shape)) for name,p in learn.model.state_dict().items()]),
-        data=data_key(learn.dls),
-        loss=describe(learn.loss_func),
-        optimizer=describe(learn.opt_func),
-        callbacks=', '.join(named),
-        epochs=str(learn.n_epoch),
-    )
-
-# %% ../../nbs/25_train.state.ipynb #6a6ac524
-def loader_workers(learn)->list: # One number; none if there is no loader
-    "Number of worker processes of the training loader"
-    return [getattr(getattr(dl, 'fake_l', None), 'num_workers', 0) for dl in learn.dls.loaders[:1]]

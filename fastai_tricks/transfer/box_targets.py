@@ -9,7 +9,7 @@ __all__ = ['DetectionLoss', 'BoxTargets', 'loss_terms']
 
 # %% ../../nbs/81c_transfer.box_targets.ipynb #a8ba6cfd
 from fastai.vision.all import *
-from ..base.callback import Order
+from ..base.order import Order
 from .detector import loss_names
 
 # %% ../../nbs/81c_transfer.box_targets.ipynb #95c77ed6
@@ -44,6 +44,7 @@ def decodes(self:DetectionLoss, pred):
 # %% ../../nbs/81c_transfer.box_targets.ipynb #e4edd7f6
 class BoxTargets(Callback):
     "Give the detector its targets, keep the terms of its loss, leave what it found as the prediction"
+    in_export = True # the model cannot be called without it
     order = Order.CALL
     def __init__(self): self.terms,self.log = None,[]
     def before_train(self):

@@ -17,7 +17,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 from ..base.reload import has_role
 from ..base.build import n_channels
-from ..base.callback import Order
+from ..base.order import Order
 from ..target.target import plain_tensor
 from .boxes import pixel_boxes
 from .detector import Detector, loss_names

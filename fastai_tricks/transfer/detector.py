@@ -59,7 +59,7 @@ def forward(self:Detector,
     with torch.autocast(x.device.type, enabled=False):
         rpn = self._first_stage(images, feats)
         if bbox is None: return self._found(images, feats, rpn)
-        targets = self._targets(bbox, lbl, weight, x.shape[-2:])
+        targets = self.targets(bbox, lbl, weight, x.shape[-2:])
         if self.training: return self._losses(images, feats, rpn, targets),x.new_zeros(len(x), 0, 6)
         with _fixed_draws(x.device), _as_training(self.net.rpn, self.net.roi_heads):
             losses = self._losses(images, feats, rpn, targets)
@@ -85,7 +85,7 @@ def _as_training(*mods):
 
 # %% ../../nbs/81_transfer.detector.ipynb #65232582
 @patch
-def _targets(self:Detector, bbox, lbl, weight, size):
+def targets(self:Detector, bbox, lbl, weight, size):
     "As torchvision wants them, with weights"
     lbl = plain_tensor(lbl)
     weight = torch.ones_like(lbl, dtype=torch.float) if weight is None else plain_tensor(weight)

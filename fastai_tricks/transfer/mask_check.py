@@ -12,7 +12,8 @@ import warnings
 from fastai.vision.all import *
 from fastai.callback.schedule import LRFinder
 from ..base.reload import has_role
-from ..base.callback import Order, TrickCallback
+from ..base.order import Order
+from ..base.callback import TrickCallback
 from ..base.losses import LossInfo
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #f0fa5c1e
