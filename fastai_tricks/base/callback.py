@@ -86,13 +86,6 @@ def draw(self:TrickCallback)->bool:
     if not self.start<=self.pct_train<self.stop: return False
     return self.p==1 or self.rng.random()<self.p
 
-# %% ../../nbs/06_base.callback.ipynb #tr4ns1t0
-# TRANSITION: the present names are `draw` and `rng`
-@patch
-def _draw(self:TrickCallback): return self.draw()
-
-TrickCallback._rng = property(lambda self: self.rng, lambda self, rng: setattr(self, 'rng', rng))
-
 # %% ../../nbs/06_base.callback.ipynb #bc9ea30d
 @patch
 def on_error(self:TrickCallback, learn): "Undo what a fit that was left by an exception would leave behind"

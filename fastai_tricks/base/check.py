@@ -25,7 +25,7 @@ class Checked(Rows):
 def check_trick(
     trick, # A trick in any form that `as_trick` takes
     base:Spec=None, # The run to try it on; None: `check_spec()`
-    exact=None, # Name of a reference to a function that raises `AssertionError` unless the trick equals it; or one such function
+    exact=None, # Name of a reference to a function that raises unless the trick equals it; or one such function
     wrong=(), # Pairs of a function that uses the trick wrongly, and words its `ValueError` must hold
     skip=(), # Names of laws or companions that do not apply
     grows:bool=False, # May the exported file be larger? For tricks that make the model itself larger

@@ -46,18 +46,6 @@ def _with_edit(edit, spec, **kw):
     "`spec` with an edit of its model"
     return spec.add(edits=partial(edit, **kw) if kw else edit)
 
-# %% ../../nbs/07a_base.register.ipynb #4f74e290
-def _present_names(card):
-    "TRANSITION: `section` and `claims` under their present names"
-    card = dict(card)
-    section,claims = card.pop('section', ''),card.pop('claims', None)
-    if section: card['paper'] = ', '.join(o for o in (card.get('paper', ''), section) if o)
-    if claims: card['slot'] = claims
-    return card
-
-@patch(as_prop=True)
-def where(self:Trick): return self.paper
-
 # %% ../../nbs/07a_base.register.ipynb #7a98fb55
 def _first_argument(f): return next(iter(inspect.signature(f).parameters), None)
 
@@ -71,7 +59,6 @@ def trick(
 ):
     "Decorator: register a trick. A function of `spec` becomes a `Trick`, other sources stay what they are"
     if source is None: return partial(trick, name=name, of=of, **card)
-    card = _present_names(card)
     if isinstance(source, type):
         source.slot = card.get('slot', source.slot)
         t = Trick(partial(_with_callback, source), name=name or camel2snake(source.__name__), source=source, **card)

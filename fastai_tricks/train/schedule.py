@@ -67,8 +67,7 @@ def batch_sizes(
 # %% ../../nbs/20_train.schedule.ipynb #19c1804f
 class WarmupSched(ParamScheduler):
     "Set the learning rate, and the momentum if asked, by a formula of the optimizer's step"
-    in_export = False
-    name = 'param_scheduler'
+    name,in_export = 'param_scheduler',False
     def __init__(self,
         f, # `f(k, n, m)` gives the multiplier at step `k` of `n` with `m` warmup steps
         lrs, # Peak rate of each parameter group
