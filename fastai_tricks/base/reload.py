@@ -39,7 +39,11 @@ def same_place(f, g)->bool:
     return _file(f) is not None and _file(f)==_file(g)
 
 # %% ../../nbs/02_base.reload.ipynb #4aa9ea23
-def _text(f): return inspect.getsource(f.func if isinstance(f, partial) else f)
+def _text(f):
+    "The source of a function; of a class its name, docstring and constructor, which Python finds in a notebook too"
+    f = f.func if isinstance(f, partial) else f
+    if isinstance(f, type): return f.__qualname__,f.__doc__,inspect.getsource(plain_function(f))
+    return inspect.getsource(f)
 
 # %% ../../nbs/02_base.reload.ipynb #7a41369e
 def same_text(f, g)->bool:
