@@ -136,7 +136,8 @@ class Judge(Callback):
         for l,_ in targets: assert ((torch.as_tensor(l)>=0)&(torch.as_tensor(l)<=1)).all()
         eps,form = t.smooth or (0.,'uniform')
         if form=='paper' and self.kind!='multi': eps *= K/(K-1)
-        y0 = self.loaded.labels[0] if len(targets)>1 else targets[0][1] # pasted masks are the labels of the pasted images
+        # pasted masks are the labels of the pasted images
+        y0 = self.loaded.labels[0] if len(targets)>1 else targets[0][1]
         return sum(formula(z, y, y0, torch.as_tensor(l)*ones, eps) for l,y in targets)
 
     def of_teacher(self, z):

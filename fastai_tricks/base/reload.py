@@ -21,10 +21,18 @@ def has_role(
     return any(vars(b).get('role')==role for b in c.__mro__)
 
 # %% ../../nbs/02_base.reload.ipynb #9b5ab353
+def own_functions(
+    cls:type, # A class
+)->dict: # Name to function
+    "The functions that `cls` defines itself"
+    return {k:v for k,v in vars(cls).items() if inspect.isfunction(v)}
+
+# %% ../../nbs/02_base.reload.ipynb #5eed0001
 def plain_function(f):
-    "The function below any `partial`; of a class, its constructor"
+    "The function below any `partial`; of a class, the first that it defines"
     if isinstance(f, partial): return plain_function(f.func)
-    return f.__init__ if isinstance(f, type) else f
+    if isinstance(f, type): return next(iter(own_functions(f).values()), f.__init__)
+    return f
 
 # %% ../../nbs/02_base.reload.ipynb #6eab8a08
 def _file(f):
@@ -39,17 +47,20 @@ def same_place(f, g)->bool:
     return _file(f) is not None and _file(f)==_file(g)
 
 # %% ../../nbs/02_base.reload.ipynb #4aa9ea23
-def _text(f):
-    "The source of a function; of a class its name, docstring and constructor, which Python finds in a notebook too"
-    f = f.func if isinstance(f, partial) else f
-    if isinstance(f, type): return f.__qualname__,f.__doc__,inspect.getsource(plain_function(f))
-    return inspect.getsource(f)
+def _texts(f):
+    "Name to source of `f`, or of each function of the class `f`"
+    functions = own_functions(f) if isinstance(f, type) else {'':plain_function(f)}
+    return {k:inspect.getsource(v) for k,v in functions.items()}
 
 # %% ../../nbs/02_base.reload.ipynb #7a41369e
 def same_text(f, g)->bool:
-    "Do both read the same?"
-    try: return _text(f)==_text(g)
-    except (OSError,TypeError): return False # typed where it was not kept
+    "Do both read the same? Of classes, what both define: methods may have been added to one of them by `@patch`"
+    if isinstance(f, partial): f = plain_function(f)
+    if isinstance(g, partial): g = plain_function(g)
+    try: a,b = _texts(f),_texts(g)
+    except OSError: return False # typed where it was not kept
+    both = a.keys() & b.keys()
+    return f.__doc__==g.__doc__ and len(both)>0 and all(a[k]==b[k] for k in both)
 
 # %% ../../nbs/02_base.reload.ipynb #57af2916
 def outlives(f, g)->bool:

@@ -79,7 +79,7 @@ class Trick:
 @patch(as_prop=True)
 def params(self:Trick)->dict: # Name to default, `Parameter.empty` if there is none
     "Arguments that the trick takes"
-    f = plain_function(self.source)
+    f = self.source.__init__ if isinstance(self.source, type) else self.source
     found = list(inspect.signature(f).parameters.values())[1:]
     return {o.name:o.default for o in found if o.kind not in (o.VAR_KEYWORD,o.VAR_POSITIONAL)}
 

@@ -133,6 +133,6 @@ def blend(self:CutMix, xb, yb, rng):
 @patch
 def prepare(self:CutMix):
     Mixer.prepare(self)
-    if len(self._labels)==1 or LossInfo(self.learn.loss_func).kind!='regression': return
+    if len(self.mixed_labels)==1 or LossInfo(self.learn.loss_func).kind!='regression': return
     raise ValueError(f"CutMix counts labels by area, and {describe(self.learn.loss_func)} compares values or points, "
                      "which have none. Use `MixUp`, which weighs the losses.")

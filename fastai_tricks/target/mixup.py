@@ -65,12 +65,12 @@ class Mixer(TargetCallback):
         if lam not in ('batch','sample'):
             raise ValueError(f"`lam` is 'batch' (one for all items) or 'sample' (one for each), got {lam!r}.")
         self.alpha,self.lam = alpha,lam
-        self._labels,self._items = [],[]
+        self.mixed_labels,self.mixed_items = [],[]
         self._compared = False
 
     @property
     def per_item(self): return self.lam=='sample' # has each item a λ of its own?
-    def target(self, t): return replace(t, labels=self._labels, items=self._items)
+    def target(self, t): return replace(t, labels=self.mixed_labels, items=self.mixed_items)
 
 # %% ../../nbs/53_target.mixup.ipynb #3e3e92d8
 @patch
@@ -88,10 +88,10 @@ def prepare(self:Mixer):
     yb = tuple(map(plain_tensor, self.learn.yb))
     places = torch.arange(find_bs(yb), device=self.learn.xb[0].device)
     self.learn.xb,mixed = self.blend(self.learn.xb, (*yb,places), self.rng)
-    self._labels = [(lam,y[:-1]) for lam,y in mixed]
-    self._items = [(lam,y[-1]) for lam,y in mixed]
-    own = self._labels[0][1]
-    if all(a is b for _,y in self._labels[1:] for a,b in zip(own, y)): self._labels = [(1.,own)]
+    self.mixed_labels = [(lam,y[:-1]) for lam,y in mixed]
+    self.mixed_items = [(lam,y[-1]) for lam,y in mixed]
+    own = self.mixed_labels[0][1]
+    if all(a is b for _,y in self.mixed_labels[1:] for a,b in zip(own, y)): self.mixed_labels = [(1.,own)]
 
 # %% ../../nbs/53_target.mixup.ipynb #96549f59
 @patch
@@ -137,7 +137,7 @@ def _heavier(labels):
 @patch
 def after_batch(self:Mixer):
     recorder = first(o for o in self.learn.cbs if isinstance(o, Recorder))
-    if self.active and recorder and recorder.train_metrics: self.learn.yb = _heavier(self._labels)
+    if self.active and recorder and recorder.train_metrics: self.learn.yb = _heavier(self.mixed_labels)
     self._forget()
     TargetCallback.after_batch(self)
 
@@ -149,7 +149,7 @@ def on_error(self:Mixer, learn):
 
 # %% ../../nbs/53_target.mixup.ipynb #f9053e0f
 @patch
-def _forget(self:Mixer): self._labels,self._items = [],[] # hold no tensor of a batch longer than the batch
+def _forget(self:Mixer): self.mixed_labels,self.mixed_items = [],[] # hold no tensor of a batch longer than the batch
 
 # %% ../../nbs/53_target.mixup.ipynb #9c58385d
 @patch
