@@ -73,7 +73,7 @@ def reloaded(names):
     modules = [importlib.reload(importlib.import_module(f'fastai_tricks.{o}')) for o in names]
     before = trained(ours)
     for module in modules:
-        for o in module.__all__: setattr(ours, o, getattr(module, o))
+        for o in getattr(module, '__all__', ()): setattr(ours, o, getattr(module, o))
     return [before, trained(ours)]
 
 @pytest.fixture(scope='module')

@@ -1,12 +1,13 @@
 """Is everything that is generated up to date?
 
     python tools/check.py             says so, and names the command that mends what is not
-    python tools/check.py NAME ...    these checks only: modules notebooks readme downwards shelf"""
+    python tools/check.py NAME ...    these checks only: modules notebooks links readme downwards shelf"""
 import ast, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root/'tools'))
+from links import lost
 from shelf import stale
 pkg,nbs = root/'fastai_tricks',root/'nbs'
 
@@ -70,7 +71,14 @@ def downwards():
         errors |= {f'{room} imports {o}' for o in imported(room, code) if places.get(o, (-1, ''))>=place}
     return sorted(errors)
 
-checks = dict(modules=modules, notebooks=notebooks, readme=readme, downwards=downwards, shelf=stale)
+checks = dict(
+    modules=modules,
+    notebooks=notebooks,
+    links=lost,
+    readme=readme,
+    downwards=downwards,
+    shelf=stale,
+)
 
 def main():
     names = sys.argv[1:] or list(checks)

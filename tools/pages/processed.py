@@ -1,5 +1,5 @@
 "What nbdev does: hidden cells gone, signatures and tables of parameters in"
-import multiprocessing, os, re, shutil, sys, warnings
+import ast, multiprocessing, os, re, shutil, sys, warnings
 from pathlib import Path
 from .project import nbs, pkg, root
 
@@ -29,10 +29,23 @@ def know_own_names():
         if module: self.k.run_cell(f'from {pkg}.{module} import *')
     proc.exec_show_docs.begin = with_module
 
+def is_for_signatures(cell)->bool:
+    "Is a cell exported, a call of `show_doc`, or nothing but imports?"
+    if cell.cell_type!='code' or cell.directives_.get('eval', '').lower()=='false': return False
+    if cell.directives_.keys() & {'export', 'exports', 'exporti', 'exec_doc'}: return True
+    tree = cell.parsed_() or []
+    return all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in tree) or 'show_doc(' in cell.source
+
+def run_little():
+    "Run only cells that signatures need: nbdev takes a test for one that imports something inside of it"
+    import nbdev.processors as proc
+    proc._do_eval = is_for_signatures
+
 def process(args):
     "Process one notebook, in a process of its own: its cells are run for signatures, and must not meet another page's"
     import nbdev.serve_drv
     know_own_names()
+    run_little()
     show_tricks()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
