@@ -45,18 +45,14 @@ def found_in(text, ours)->list:
     res = [(kind, m[0][:80]) for kind,pattern in debris.items() if (m := pattern.search(text))]
     return res + [('a private name', o) for o in re.findall(r'(?<![\w.])_\w+|(?<=\.)_\w+', text) if o in ours]
 
-not_yet = '03_base.run tutorials/5_resume'.split() # Pages that still hold debris
-
 @pytest.fixture(scope='module')
 def ours(): return private_names()
 
 @pytest.mark.parametrize('page', pages_of())
 def test_a_page_is_clean(page, ours):
     found = [f'cell {i}: {kind}: {example!r}' for i,t in shown(page) for kind,example in found_in(t, ours)]
-    if page in not_yet and found: pytest.xfail('not yet')
     assert found==[]
 
-@pytest.mark.xfail(reason='not yet')
 def test_no_page_keeps_warnings():
     found = [f'{page}, cell {i}' for page in pages_of() for i,o in outputs(page) if is_warning(o)]
     assert found==[], 'python tools/clean.py takes them out'
