@@ -41,7 +41,7 @@ def test_every_parameter_has_a_comment():
     assert [f'{name}({k})' for name,o in called.items() for k,_,comment in commented(o) if not comment]==[]
 
 units = '''batch bytes channel core count epoch factor GB height inch index momentum multiplier number of
-    MB per cent pixel points process rate second seed share side step temperature weight width λ'''
+    MB per cent pixel points process rate second seed share side step temperature unit weight width λ'''
 unit = re.compile(r'\d|number of|per cent|' + '|'.join(re.escape(o) for o in units.split()), re.I)
 
 def is_number(p):

@@ -97,8 +97,11 @@ def fit(self:Bag, dls, arch, n_epoch=None, seed=None, **changes)->Learner: # Tra
 # %% ../../nbs/07b_base.bag.ipynb #6e608ef8
 class Diff(Rows):
     "Rows of (field, before, after)"
-    def __init__(self, rows=(), head=('field','before','after'), empty='no difference'):
-        super().__init__(rows, head, empty)
+    def __init__(self,
+        rows=(), # Tuples of field, before, after
+        head=('field','before','after'), # The headings
+        empty='no difference', # What is shown where there is no row
+    ): super().__init__(rows, head, empty)
 
 # %% ../../nbs/07b_base.bag.ipynb #67261e9e
 @patch

@@ -19,7 +19,9 @@ from .companions import first_line
 # %% ../../nbs/09b_base.check.ipynb #34786616
 class Checked(Rows):
     "Rows of (law, what was seen)"
-    def __init__(self, rows=()): super().__init__(rows, ('law','seen'))
+    def __init__(self,
+        rows=(), # Pairs of law and what was seen
+    ): super().__init__(rows, ('law','seen'))
 
 # %% ../../nbs/09b_base.check.ipynb #8fc9b60e
 def check_trick(

@@ -17,10 +17,10 @@ from fastai.basics import *
 @dataclass
 class Effect:
     "A mean with its interval; lengths in the unit of the data"
-    mean:float # The estimate
+    mean:float # The estimate, in the unit of the data
     lo:float # Lower end of the interval
     hi:float # Upper end of the interval
-    se:float # Standard error
+    se:float # Standard error, in the unit of the data
     df:float # Degrees of freedom
     could_see:float # Smallest true effect that would be seen in 8 of 10 repeats
     seeds:int = None # Number of seeds it rests on; with one there is no verdict, None: not known
