@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.workers.html.md"""
 __all__ = []
 
 # %% ../../nbs/74_evidence.workers.ipynb #cb3b0e5b
-import functools, signal, tempfile
+import functools, signal, tempfile, threading
 import concurrent.futures as cf
 from contextlib import contextmanager
 import cloudpickle
@@ -68,6 +68,18 @@ def mapped(
     finally:
         for dl in loaders: dl.cached = None
 
+# %% ../../nbs/74_evidence.workers.ipynb #feed0002
+def _but_lost_runs(plain, args):
+    "A `threading.excepthook`: what `plain` prints, but for a run that joblib's thread does not find any more"
+    lost = args.exc_type is KeyError and args.thread is not None and args.thread.name.startswith('ExecutorManagerThread')
+    if not lost: plain(args)
+
+# %% ../../nbs/74_evidence.workers.ipynb #feed0003
+def ignore_lost_runs():
+    "From here on print nothing where joblib's thread does not find a run"
+    now = threading.excepthook
+    if not (isinstance(now, partial) and now.func is _but_lost_runs): threading.excepthook = partial(_but_lost_runs, now)
+
 # %% ../../nbs/74_evidence.workers.ipynb #b7234663
 def side_by_side(path, todo, jobs):
     "Yield (arm, seed, row), or (arm, seed, None) for those under way when a process died; then stop"
@@ -85,7 +97,9 @@ def side_by_side(path, todo, jobs):
                 except process_executor.BrokenProcessPool: # a killed worker takes the whole pool with it
                     for i,seed in [run, *running.values()]: yield i,seed,None
                     return
-    finally: executor.shutdown(wait=False, kill_workers=True)
+    finally:
+        ignore_lost_runs()
+        executor.shutdown(wait=False, kill_workers=True)
 
 # %% ../../nbs/74_evidence.workers.ipynb #6039bef1
 def run_alone(path, specs, run):
