@@ -28,7 +28,9 @@ def own_functions(
     return {k:v for k,v in vars(cls).items() if inspect.isfunction(v)}
 
 # %% ../../nbs/02_base.reload.ipynb #5eed0001
-def plain_function(f):
+def plain_function(
+    f, # A function, a `partial` of one, or a class
+):
     "The function below any `partial`; of a class, the first that it defines"
     if isinstance(f, partial): return plain_function(f.func)
     if isinstance(f, type): return next(iter(own_functions(f).values()), f.__init__)
@@ -41,7 +43,10 @@ def _file(f):
     return name if os.path.isfile(name) else None
 
 # %% ../../nbs/02_base.reload.ipynb #258bf394
-def same_place(f, g)->bool:
+def same_place(
+    f, # A function, a `partial` of one, or a class
+    g, # Another
+)->bool:
     "Were both defined in one namespace, or in one file?"
     if plain_function(f).__globals__ is plain_function(g).__globals__: return True
     return _file(f) is not None and _file(f)==_file(g)
@@ -53,7 +58,10 @@ def _texts(f):
     return {k:inspect.getsource(v) for k,v in functions.items()}
 
 # %% ../../nbs/02_base.reload.ipynb #7a41369e
-def same_text(f, g)->bool:
+def same_text(
+    f, # A function, a `partial` of one, or a class
+    g, # Another
+)->bool:
     "Do both read the same? Of classes, what both define: methods may have been added to one of them by `@patch`"
     if isinstance(f, partial): f = plain_function(f)
     if isinstance(g, partial): g = plain_function(g)
@@ -63,6 +71,9 @@ def same_text(f, g)->bool:
     return f.__doc__==g.__doc__ and len(both)>0 and all(a[k]==b[k] for k in both)
 
 # %% ../../nbs/02_base.reload.ipynb #57af2916
-def outlives(f, g)->bool:
+def outlives(
+    f, # A function, a `partial` of one, or a class
+    g, # Another
+)->bool:
     "Is `f` a module's, and `g` only a notebook's?"
     return _file(f) is not None and _file(g) is None
