@@ -42,7 +42,7 @@ def check_number(
     "Raise a `ValueError` unless `v` is a finite number in the range"
     number = _plain_number(v)
     kind = Integral if whole else Real
-    is_number = isinstance(number, kind) and not isinstance(number, (bool,np.bool_))
+    is_number = isinstance(number, kind) and not isinstance(number, bool)
     if is_number and -math.inf<number<math.inf and least<=number<=most: return
     advice = f' {hint}' if hint else ''
     raise ValueError(f"`{name}` is {_range_text(least, most, whole)}, got {_shown(number)}.{advice}")
@@ -72,6 +72,6 @@ def check_keywords(
     known = list(known)
     wrong = next((o for o in given if o not in known), None)
     if wrong is None: return
-    near = difflib.get_close_matches(wrong, known, 1)
+    near = difflib.get_close_matches(wrong, known, 1) or [o for o in known if wrong in o]
     advice = f"Did you mean `{near[0]}`?" if near else f"It takes: {', '.join(known)}."
     raise WrongKeyword(f"`{called}` has no argument `{wrong}`. {advice}")

@@ -10,6 +10,9 @@ __all__ = []
 # %% ../../nbs/02b_base.task.ipynb #2cd494bc
 import sys
 from fastai.vision.all import *
+from fastai.data.transforms import get_c
+from .identity import describe
+from .build import argument_names, is_torchvision
 
 # %% ../../nbs/02b_base.task.ipynb #9f3af2ac
 _target_types = {
@@ -97,6 +100,62 @@ def metrics_for(
 )->tuple: # As for `Learner`
     "Metrics that fit what the data ask for"
     return metrics_of.get(task_of(dls, loss_func), ())
+
+# %% ../../nbs/02b_base.task.ipynb #e067e024
+def n_outputs(
+    dls:DataLoaders, # They say it in `dls.c`, or by their classes
+)->int:
+    "Number of outputs that `dls` asks for"
+    c = get_c(dls)
+    if isinstance(c, int) and c>0: return c
+    raise ValueError("The DataLoaders do not say how many outputs the model needs (`dls.c`). Set it: `dls.c = 10`.")
+
+# %% ../../nbs/02b_base.task.ipynb #dca1d326
+def n_channels(
+    dls:DataLoaders, # Its first item is looked at, without a random number that the run would miss
+)->int:
+    "Channels of the first input, 3 if it has no such axis"
+    x = first(first_item(dls))
+    if isinstance(x, torch.Tensor): return x.shape[0] if x.ndim==3 else 3
+    return len(x.getbands()) if hasattr(x, 'getbands') else 3
+
+# %% ../../nbs/02b_base.task.ipynb #d1fec750
+def _is_for_images(arch):
+    "Does `arch` ask for channels, as a network for images does?"
+    if isinstance(arch, nn.Module) or not (isinstance(arch, str) or callable(arch)): return False
+    return isinstance(arch, str) or is_torchvision(arch) or argument_names(arch)[1] is not None
+
+# %% ../../nbs/02b_base.task.ipynb #d6cf930c
+def _is_no_image(dls):
+    "What the data are if not images, in words; None if they may be images"
+    if is_table(dls): return 'a table'
+    text = sys.modules.get('fastai.text.data')
+    return 'text' if text and isinstance(first(first_item(dls)), text.TensorText) else None
+
+# %% ../../nbs/02b_base.task.ipynb #3948ff41
+def refuse_misfit(
+    dls:DataLoaders, # What to train on
+    arch, # Builder, name or module, as for `build_model`
+):
+    "Raise a `ValueError` if `arch` is a network for images, and the data are none"
+    what = _is_no_image(dls)
+    if what is None or not _is_for_images(arch): return
+    raise ValueError(f"`{describe(arch)}` is a network for images, and the data are {what}. "
+                     "Give a builder of your own, a function of `n_out`, or a module that is ready.")
+
+# %% ../../nbs/02b_base.task.ipynb #e79ca222
+def refuse_one_answer(
+    dls:DataLoaders, # What to train on
+    model:nn.Module, # The network; its buffers stay as they are
+):
+    "Raise a `ValueError` if the data are masks, and `model` gives one answer for an image"
+    if task_of(dls)!='masks': return
+    training = model.training
+    with torch.no_grad(): pred = model.eval()(*dls.valid.one_batch()[:dls.n_inp])
+    model.train(training)
+    if not isinstance(pred, Tensor) or pred.ndim>2: return
+    raise ValueError(f"The data are masks, and {type(model).__name__} gives one answer for an image. "
+                     "Give a network with an answer for each pixel: `fcn_learner`, or a builder of your own.")
 
 # %% ../../nbs/02b_base.task.ipynb #a5521ad1
 def check_batches(
