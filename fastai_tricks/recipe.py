@@ -10,7 +10,7 @@ __all__ = ['RecipeTable', 'recipes', 'recipe']
 # %% ../nbs/60b_recipe.ipynb #c27e18c5
 import difflib, warnings
 from fastai.vision.all import *
-from .base.tables import Rows
+from .base.tables import Rows, md_code
 from .base.warn import NoEffectWarning
 from .base.identity import describe
 from .base.reload import has_role
@@ -27,13 +27,13 @@ from .model import resnet
 # %% ../nbs/60b_recipe.ipynb #19277e34
 class RecipeTable(dict):
     "Name to `Recipe`"
-    def rows(self, name='{}'):
-        "A row for each recipe; its name is put into `name`"
+    def rows(self, shown=str):
+        "A row for each recipe; its name as `shown` gives it"
         head = 'recipe','what for','source','its authors report, on ImageNet'
-        return Rows([(name.format(o.name), o.doc, o.source, o.authors) for o in self.values()], head)
+        return Rows([(shown(o.name), o.doc, o.source, o.authors) for o in self.values()], head)
 
     def __repr__(self): return repr(self.rows())
-    def _repr_markdown_(self): return self.rows('`{}`')._repr_markdown_()
+    def _repr_markdown_(self): return self.rows(md_code)._repr_markdown_()
 
 # %% ../nbs/60b_recipe.ipynb #1a2449a9
 def recipes()->dict: # Name to `Recipe`; prints as a table
