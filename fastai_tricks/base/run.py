@@ -14,6 +14,7 @@ from fastai.basics import *
 import fastai.callback.schedule # `fit_one_cycle`
 from .tables import Rows
 from .identity import describe, in_short
+from .loaders import with_batches_left
 from .build import build_model, n_channels, n_outputs, plain_lr, seed_everything
 
 # %% ../../nbs/03_base.run.ipynb #7488554e
@@ -62,7 +63,7 @@ def add(self:Spec,
 @patch
 def _data(self:Spec)->DataLoaders:
     seed_everything(self.seed)
-    return self.dls if isinstance(self.dls, DataLoaders) else self.dls()
+    return with_batches_left(self.dls if isinstance(self.dls, DataLoaders) else self.dls())
 
 # %% ../../nbs/03_base.run.ipynb #9886ca43
 @patch
