@@ -15,9 +15,9 @@ import fastai.callback.schedule # `fit_one_cycle`
 from .tables import Rows
 from .identity import describe, in_short
 from .arguments import check_keywords, check_number, check_rate
+from .loaders import with_batches_left
 from .build import build_model, callback_factory, plain_lr, seed_everything
-from .task import check_batches, metrics_for, n_channels, n_outputs
-from .task import refuse_misfit, refuse_one_answer
+from .task import metrics_for, n_channels, n_outputs, refuse_misfit, refuse_one_answer
 
 # %% ../../nbs/03_base.run.ipynb #7488554e
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ def add(self:Spec,
 @patch
 def _data(self:Spec)->DataLoaders:
     seed_everything(self.seed)
-    dls = self.dls if isinstance(self.dls, DataLoaders) else self.dls()
-    check_batches(dls)
+    dls = with_batches_left(self.dls if isinstance(self.dls, DataLoaders) else self.dls())
     refuse_misfit(dls, self.arch)
     return dls
 
