@@ -76,6 +76,36 @@ def add(self:Spec,
     "The same run with further `cbs` and `edits` after those it has"
     return self.copy(cbs=self.cbs+tuple(L(cbs)), edits=self.edits+tuple(L(edits)))
 
+# %% ../../nbs/03_base.run.ipynb #62e66a8b
+def _keep_arguments(before, after, name):
+    "The arguments `name` of `after` with those of `before`; none of `after` where they are of another method"
+    own = name=='fit_kw' and 'fit' in before.asked and after.fit!=before.fit
+    return {**({} if own else getattr(after, name)), **getattr(before, name)}
+
+# %% ../../nbs/03_base.run.ipynb #3cd6cb1f
+def _keep_added(before, after, name):
+    "What was added to `name`, with what is missing of `before` in front"
+    kept = getattr(after, name)
+    return tuple(o for o in getattr(before, name) if not any(o is p for p in kept)) + kept
+
+# %% ../../nbs/03_base.run.ipynb #81e221d5
+_keepers = dict(
+    fit_kw   = _keep_arguments,
+    model_kw = _keep_arguments,
+    cbs      = _keep_added,
+    edits    = _keep_added)
+
+# %% ../../nbs/03_base.run.ipynb #446b79d9
+def keep_asked(
+    before:Spec, # A record, some of whose fields the caller named
+    after:Spec, # What a trick made of it
+)->Spec: # `after`, with what the caller asked for
+    "Undo what a trick changed of the fields that the caller named"
+    names = before.asked + (('fit_kw',) if 'fit' in before.asked and 'fit_kw' not in before.asked else ())
+    plain = {o:getattr(before, o) for o in names if o not in _keepers}
+    merged = {o:_keepers[o](before, after, o) for o in names if o in _keepers}
+    return after.copy(**plain, **merged, asked=before.asked)
+
 # %% ../../nbs/03_base.run.ipynb #e462e51b
 @patch
 def _data(self:Spec)->DataLoaders:
