@@ -16,7 +16,7 @@ from .tables import Rows
 from .identity import describe, in_short
 from .arguments import check_keywords, check_number, check_rate
 from .loaders import with_batches_left
-from .build import build_model, callback_factory, plain_lr, seed_everything
+from .build import build_model, callback_factory, plain_lr, seed_everything, set_lr
 from .task import metrics_for, n_channels, n_outputs, refuse_misfit, refuse_one_answer
 
 # %% ../../nbs/03_base.run.ipynb #7488554e
@@ -143,16 +143,19 @@ def learner(self:Spec)->Learner: # Untrained
     dls = self._data()
     model = self._model(dls)
     seed_everything(self.seed, dls)
+    rate = self.lr(dls) if callable(self.lr) else self.lr
     kw = dict(
         opt_func=self.opt_func,
-        lr=plain_lr(self.lr(dls) if callable(self.lr) else self.lr),
+        lr=plain_lr(rate),
         wd=self.wd,
         splitter=self.splitter,
         metrics=L(metrics_for(dls, self.loss_func) if self.metrics is None else self.metrics),
         cbs=[o() for o in self.cbs],
     )
     if self.loss_func is not None: kw['loss_func'] = self.loss_func
-    return Learner(dls, model, **kw)
+    learn = Learner(dls, model, **kw)
+    if rate is not defaults.lr: set_lr(learn, rate)
+    return learn
 
 # %% ../../nbs/03_base.run.ipynb #e7894e5a
 @patch
