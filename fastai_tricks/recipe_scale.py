@@ -10,7 +10,7 @@ __all__ = []
 # %% ../nbs/60a_recipe_scale.ipynb #64346ebf
 from dataclasses import dataclass
 from fastai.basics import *
-from .base.identity import describe
+from .base.describe import describe
 from .base.reload import has_role
 from .base.bag import Bag, Diff
 from .recipe_file import Recipe

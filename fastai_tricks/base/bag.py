@@ -11,7 +11,7 @@ __all__ = ['Bag', 'bag', 'Diff']
 import dataclasses
 from fastai.basics import *
 from .tables import Rows, md_table
-from .identity import describe, in_short
+from .describe import describe, in_short
 from .reload import has_role
 from .run import Spec
 from .slots import refuse_both

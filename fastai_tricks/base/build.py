@@ -10,7 +10,7 @@ __all__ = ['build_model', 'seed_everything']
 # %% ../../nbs/02a_base.build.ipynb #69500b44
 import difflib, inspect, random
 from fastai.basics import *
-from .identity import describe
+from .describe import describe
 
 # %% ../../nbs/02a_base.build.ipynb #6902935d
 def _timm_model(name, n_out, c_in, **kwargs):

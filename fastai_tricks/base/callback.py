@@ -12,7 +12,7 @@ import functools, inspect, zlib
 from contextvars import ContextVar
 from fastai.basics import *
 from fastai.callback.fp16 import MixedPrecision
-from .identity import describe
+from .describe import describe
 from .reload import has_role
 from .build import plain_lr
 from .order import Order

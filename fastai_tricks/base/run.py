@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fastai.basics import *
 import fastai.callback.schedule # `fit_one_cycle`
 from .tables import Rows
-from .identity import describe, in_short
+from .describe import describe, in_short
 from .build import build_model, n_channels, n_outputs, plain_lr, seed_everything
 
 # %% ../../nbs/03_base.run.ipynb #7488554e

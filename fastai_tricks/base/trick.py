@@ -12,7 +12,7 @@ import difflib, inspect
 from fastai.basics import *
 from fastcore.docments import docments
 from .tables import Rows, md_table
-from .identity import describe
+from .describe import describe
 from .reload import has_role, plain_function
 from .run import Spec
 from .slots import slots_of

@@ -10,7 +10,7 @@ __all__ = ['cache_teacher', 'TeacherCache']
 # %% ../../nbs/55a_target.cache.ipynb #3087b27b
 import contextlib, json, math, zlib
 from fastai.basics import *
-from ..base.identity import checksum, describe
+from ..base.describe import describe
 from ..data.memory import MemoryDL
 from .target import plain_tensor
 from .teacher import as_teacher, restore_modes

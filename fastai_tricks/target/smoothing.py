@@ -11,7 +11,7 @@ __all__ = ['LabelSmoothing']
 import warnings
 from dataclasses import replace
 from fastai.basics import *
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .losses import smoothing_share

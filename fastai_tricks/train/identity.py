@@ -10,7 +10,7 @@ __all__ = []
 # %% ../../nbs/24a_train.identity.ipynb #876c6d1f
 from fastai.basics import *
 from fastai.callback.progress import CSVLogger, ProgressCallback
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.reload import has_role
 from ..data.key import data_key
 
