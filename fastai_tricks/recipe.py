@@ -10,8 +10,8 @@ __all__ = ['RecipeTable', 'recipes', 'recipe']
 # %% ../nbs/60b_recipe.ipynb #c27e18c5
 import difflib, warnings
 from fastai.vision.all import *
-from .base.tables import Rows
-from .base.warn import NoEffectWarning
+from .base.tables import Rows, md_code
+from .base.warn import NoEffectWarning, TricksWarning
 from .base.describe import describe
 from .base.reload import has_role
 from .base.run import Spec
@@ -27,13 +27,13 @@ from .model import resnet
 # %% ../nbs/60b_recipe.ipynb #19277e34
 class RecipeTable(dict):
     "Name to `Recipe`"
-    def rows(self, name='{}'):
-        "A row for each recipe; its name is put into `name`"
+    def rows(self, shown=str):
+        "A row for each recipe; its name as `shown` gives it"
         head = 'recipe','what for','source','its authors report, on ImageNet'
-        return Rows([(name.format(o.name), o.doc, o.source, o.authors) for o in self.values()], head)
+        return Rows([(shown(o.name), o.doc, o.source, o.authors) for o in self.values()], head)
 
     def __repr__(self): return repr(self.rows())
-    def _repr_markdown_(self): return self.rows('`{}`')._repr_markdown_()
+    def _repr_markdown_(self): return self.rows(md_code)._repr_markdown_()
 
 # %% ../nbs/60b_recipe.ipynb #1a2449a9
 def recipes()->dict: # Name to `Recipe`; prints as a table
@@ -88,7 +88,7 @@ def _warn_unless_normalised(dls):
     "Warn if the images of `dls` are not normalised"
     if any(isinstance(o, Normalize) for o in getattr(dls.train.after_batch, 'fs', [])): return
     warnings.warn("The images are not normalised, and the network was pretrained on normalised ones. "
-                  "Add `Normalize.from_stats(*imagenet_stats)` to `batch_tfms`.", stacklevel=4)
+                  "Add `Normalize.from_stats(*imagenet_stats)` to `batch_tfms`.", TricksWarning, stacklevel=4)
 
 # %% ../nbs/60b_recipe.ipynb #bdf662fc
 _teachers = {} # (recipe, data, epochs, seed) to the last teacher that a recipe trained

@@ -10,7 +10,7 @@ __all__ = ['Bag', 'bag', 'Diff']
 # %% ../../nbs/07b_base.bag.ipynb #42403f63
 import dataclasses
 from fastai.basics import *
-from .tables import Rows, md_table
+from .tables import Rows, md_code, md_table
 from .describe import describe, in_short
 from .reload import has_role
 from .run import Spec
@@ -40,7 +40,7 @@ class Bag:
     def __add__(self, o): return Bag(self.tricks + tuple(o if has_role(o, 'bag') else L(o)))
     def __repr__(self): return f"bag({', '.join(map(repr, self.tricks))})"
     def _repr_markdown_(self):
-        return md_table([(f'`{o!r}`', o.paper, o.touches) for o in self.tricks], ('trick','source','touches'))
+        return md_table([(md_code(repr(o)), o.paper, o.touches) for o in self.tricks], ('trick','source','touches'))
 
 # %% ../../nbs/07b_base.bag.ipynb #4675088d
 def bag(

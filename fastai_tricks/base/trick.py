@@ -11,7 +11,7 @@ __all__ = ['tricks', 'TrickTable', 'Trick', 'effects']
 import difflib, inspect
 from fastai.basics import *
 from fastcore.docments import docments
-from .tables import Rows, md_table
+from .tables import Rows, md_code, md_table, md_text
 from .describe import describe
 from .reload import has_role, plain_function
 from .run import Spec
@@ -47,7 +47,7 @@ def __repr__(self:TrickTable): return repr(self.rows())
 @patch
 def _repr_markdown_(self:TrickTable):
     rows = self.rows()
-    return Rows([(f'`{name}`', *rest) for name,*rest in rows], rows.head)._repr_markdown_()
+    return Rows([(md_code(name), *rest) for name,*rest in rows], rows.head)._repr_markdown_()
 
 # %% ../../nbs/07_base.trick.ipynb #942618d0
 tricks = globals().get('tricks', TrickTable()) # a reload leaves what was registered
@@ -165,4 +165,4 @@ def card(self:Trick)->list: # Pairs of heading and text
 
 # %% ../../nbs/07_base.trick.ipynb #15019362
 @patch
-def _repr_markdown_(self:Trick): return f'**`{self!r}`**: {self.doc}\n\n' + md_table(self.card(), ('',''))
+def _repr_markdown_(self:Trick): return f'**{md_code(repr(self))}**: {md_text(self.doc)}\n\n' + md_table(self.card(), ('',''))
