@@ -68,7 +68,8 @@ def _library_name(o):
     module = sys.modules.get(getattr(o, '__module__', None) or '')
     name = getattr(o, '__qualname__', None)
     if module is None or name is None or not _is_library_module(module): return None
-    if _found(module, name) is not o and not (is_ours(o) and '<' not in name): return None
+    found = _found(module, name)
+    if found is not o and not (is_ours(o) and is_ours(found)): return None # ours may have been loaded twice
     return name if is_ours(o) else f'{module.__name__}.{name}'
 
 # %% ../../nbs/00e_base.code.ipynb #409c9187

@@ -10,7 +10,7 @@ __all__ = []
 # %% ../../nbs/01_base.identity.ipynb #f09c898a
 from fastai.basics import *
 from .content import CannotTell, content_hash
-from . import file_hash, settings # they register their kinds
+from . import dataset, file_hash, settings # they register their kinds
 
 # %% ../../nbs/01_base.identity.ipynb #0b86ddad
 def identity(

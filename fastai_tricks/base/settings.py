@@ -183,22 +183,29 @@ _event_names = [o for o in vars(event) if not o.startswith('_')]
 # %% ../../nbs/00g_base.settings.ipynb #77040651
 def _argument_names(cls):
     "Names of the arguments of `cls`"
-    inits = [vars(c)['__init__'] for c in cls.__mro__ if '__init__' in vars(c) and c not in (object,Callback)]
+    above = cls.__mro__[:cls.__mro__.index(Callback)]
+    inits = [vars(c)['__init__'] for c in above if '__init__' in vars(c)]
     return {n for f in inits for n in list(inspect.signature(f).parameters)[1:]}
 
 # %% ../../nbs/00g_base.settings.ipynb #b2059ed6
+_of_fastai = ('learn','run','_init','__stored_args__') # what fastai and `TrickCallback` write into every callback
+
+def _stored_by_own(cls):
+    "Attributes that methods of the callback class `cls` store"
+    own = [n for c in cls.__mro__ if c not in (object,Callback) for n in vars(c)]
+    return {n for n,_ in _stored_in(cls, own)}
+
+# %% ../../nbs/00g_base.settings.ipynb #cf08d5e5
 def callback_settings(
     cb:Callback, # Any callback
 )->dict: # Name to value
     "What `cb` was made with and set to"
-    cls,state = type(cb),{k:v for k,v in vars(cb).items() if k not in ('learn','_init','__stored_args__')}
-    own = [n for c in cls.__mro__ if c not in (object,Callback) for n in vars(c)]
-    arguments = _argument_names(cls)
-    by_events,by_any = left_by_calls(cls, _event_names),{n for n,_ in _stored_in(cls, own)}
-    from_outside = state.keys()-by_any-{'run'}
-    complete = arguments<=state.keys()
-    named = arguments if complete else arguments|(state.keys()-by_events)
-    return {k:v for k,v in state.items() if k in named or k in from_outside}
+    cls,arguments = type(cb),_argument_names(type(cb))
+    state = {k:v for k,v in vars(cb).items() if k not in _of_fastai}
+    from_outside = state.keys()-_stored_by_own(cls)
+    counted = arguments|from_outside
+    if not arguments<=state.keys(): counted |= state.keys()-left_by_calls(cls, _event_names)
+    return {k:v for k,v in state.items() if k in counted}
 
 # %% ../../nbs/00g_base.settings.ipynb #d914bfab
 def _callback(o, weights=True): return Content('callback', parts=[(' class', type(o)), ('', callback_settings(o))])
