@@ -11,7 +11,6 @@ __all__ = []
 import functools
 from scipy.special import ndtr as normal_cdf, stdtr as t_cdf
 from fastai.basics import *
-from .together import normal_points
 
 # %% ../../nbs/71c_evidence.looks.ipynb #47b046f1
 @functools.lru_cache
@@ -20,7 +19,8 @@ def null_looks(
     known:bool=False, # Is the spread between seeds known? Else it is estimated from the seeds, as in Student's test
 )->np.ndarray: # Of shape (draws, looks)
     "Two-sided p values of all looks, if there is no effect"
-    d = normal_points(looks[-1], 2**16)
+    g = np.random.default_rng(0)
+    d = np.stack([g.standard_normal(2**16) for _ in range(looks[-1])], 1) # more seeds do not change the first ones
     res = []
     for n in looks:
         mean,sd = d[:,:n].mean(1),1. if known else d[:,:n].std(1, ddof=1)
