@@ -11,7 +11,7 @@ __all__ = ['RecipeTable', 'recipes', 'recipe']
 import difflib, warnings
 from fastai.vision.all import *
 from .base.tables import Rows, md_code
-from .base.warn import NoEffectWarning
+from .base.warn import NoEffectWarning, TricksWarning
 from .base.identity import describe
 from .base.reload import has_role
 from .base.run import Spec
@@ -88,7 +88,7 @@ def _warn_unless_normalised(dls):
     "Warn if the images of `dls` are not normalised"
     if any(isinstance(o, Normalize) for o in getattr(dls.train.after_batch, 'fs', [])): return
     warnings.warn("The images are not normalised, and the network was pretrained on normalised ones. "
-                  "Add `Normalize.from_stats(*imagenet_stats)` to `batch_tfms`.", stacklevel=4)
+                  "Add `Normalize.from_stats(*imagenet_stats)` to `batch_tfms`.", TricksWarning, stacklevel=4)
 
 # %% ../nbs/60b_recipe.ipynb #bdf662fc
 _teachers = {} # (recipe, data, epochs, seed) to the last teacher that a recipe trained

@@ -10,6 +10,7 @@ __all__ = ['MemoryDL', 'in_memory']
 # %% ../../nbs/10_data.memory.ipynb #1acf4d0c
 import hashlib, json, math, os, pickle, psutil, warnings, zlib
 from fastai.vision.all import *
+from ..base.warn import TricksWarning
 from ..base.loaders import copied, keep_short_batch, like, rebuilt
 from ..base.items import Unreadable, decoded, first_item
 
@@ -183,7 +184,7 @@ def _cached(dl, first_item, folder):
                          "Leave `IntToFloatTensor` to the batch transforms, or leave out `cache`.")
     f,shape = folder/f'{_cache_name(dl)}.bin',(len(dl.dataset), *x.shape)
     whole = _is_whole(f, shape)
-    if f.exists() and not whole: warnings.warn(f'{f} is damaged; the images are decoded again.')
+    if f.exists() and not whole: warnings.warn(f'{f} is damaged; the images are decoded again.', TricksWarning)
     if whole and hasattr(dl.dataset, 'tls'): labels = _decode_labels(dl, first_item)
     else:
         images,*labels = decoded(dl, first_item)

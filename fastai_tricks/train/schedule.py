@@ -12,6 +12,7 @@ import math, warnings
 from fastai.basics import *
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientAccumulation
+from ..base.warn import TricksWarning
 from ..base.wrap import wrap_again
 from ..base.register import trick
 from ..base.show import show_lines
@@ -128,7 +129,7 @@ def _check_epochs(n_epoch, warmup_epochs):
     if warmup_epochs<0: raise ValueError(f"`warmup_epochs` is at least 0, got {warmup_epochs}.")
     if warmup_epochs>=n_epoch: warnings.warn(
         f"Warmup over {warmup_epochs} epochs takes all {n_epoch}: the rate only rises. Pass a smaller `warmup_epochs`.",
-        stacklevel=4)
+        TricksWarning, stacklevel=4)
 
 # %% ../../nbs/20_train.schedule.ipynb #1b4a0acb
 def _fit_sched(learn, f, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, start_epoch, moms):
