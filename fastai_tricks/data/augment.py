@@ -110,9 +110,10 @@ class BatchResizedCrop(RandTransform):
         aspect=(3/4,4/3), # Smallest and largest width of the box, as a multiple of its height
     ):
         super().__init__(p=1.)
-        self.size = None if size is None else tuple(L(size)*2)[:2]
-        if self.size and min(self.size)<1:
-            raise ValueError(f"`size` is a number of pixels, or two, at least 1, got {size}.")
+        sides = L(size)
+        if len(sides)>2 or any(o!=int(o) or o<1 for o in sides):
+            raise ValueError(f"`size` is a number of pixels, or two (height, width), at least 1, got {size}.")
+        self.size = tuple(sides*2)[:2] or None
         self.share,self.aspect = _pair('share', share, high=1.),_pair('aspect', aspect)
 
     def before_call(self, b, split_idx):

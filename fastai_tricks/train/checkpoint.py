@@ -10,6 +10,7 @@ __all__ = ['read_checkpoint', 'Checkpoint']
 # %% ../../nbs/25a_train.checkpoint.ipynb #eb490b6f
 import os, re, time, warnings
 from fastai.basics import *
+from ..base.warn import TricksWarning
 from ..base.order import Order
 from ..base.wrap import wrap_again
 from ..base.callback import TrickCallback
@@ -150,6 +151,6 @@ def write_file(self:Checkpoint,
     except OSError as e:
         last = first(o.name for o in checkpoint_files(self.path)) or 'none'
         warnings.warn(f"No checkpoint was written to {self.path}: {e.strerror or e}. "
-                      f"The training goes on; the last good one is {last}.")
+                      f"The training goes on; the last good one is {last}.", TricksWarning)
         return
     for o in checkpoint_files(self.path)[self.keep:]: o.unlink()

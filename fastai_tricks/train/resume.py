@@ -12,6 +12,7 @@ import hashlib, inspect, warnings
 from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
 import fastai.callback.schedule # fastai's ways to fit
+from ..base.warn import TricksWarning
 from ..base.reload import has_role
 from ..base.order import Order
 from ..base.wrap import wrap, wrap_again
@@ -88,10 +89,10 @@ def _refuse_another(content, learn):
         f"The checkpoint is of another training. {'; '.join(differs)}. Build the Learner as it was, or train anew.")
     if content['workers']!=workers: warnings.warn(
         f"The checkpoint was written with {content['workers'][0]} worker processes in the loader, "
-        f"here are {workers[0]}: random item transforms will draw other values.")
+        f"here are {workers[0]}: random item transforms will draw other values.", TricksWarning)
     if content['torch']!=torch.__version__: warnings.warn(
         f"The checkpoint was written with torch {content['torch']}, this is {torch.__version__}: "
-        "the last digits may differ.")
+        "the last digits may differ.", TricksWarning)
 
 # %% ../../nbs/25b_train.resume.ipynb #2b6253c0
 def _rest_of_epoch(learn, state):
