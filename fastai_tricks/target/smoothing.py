@@ -11,6 +11,7 @@ __all__ = ['LabelSmoothing']
 import warnings
 from dataclasses import replace
 from fastai.basics import *
+from ..base.warn import TricksWarning
 from ..base.identity import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
@@ -60,4 +61,4 @@ def _warn_twice(self:LabelSmoothing, eps):
     warnings.warn(f"The loss smooths already ({eps:g}): "
                   f"with `LabelSmoothing({self.eps:g})` the two make {eps+self.eps-eps*self.eps:g}. "
                   "Keep `LabelSmoothing`, which leaves `valid_loss` plain, and a loss that does not smooth.",
-                  stacklevel=3)
+                  TricksWarning, stacklevel=3)
