@@ -13,6 +13,7 @@ from fastai.basics import *
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.training import GradientAccumulation
 from ..base.warn import TricksWarning
+from ..base.arguments import check_number, check_rate
 from ..base.wrap import wrap_again
 from ..base.register import trick
 from ..base.show import show_lines
@@ -22,8 +23,9 @@ def warmup_cos(
     k:int, # Step of the optimizer, from 0
     n:int, # Number of steps in all
     m:int=0, # Number of warmup steps
-)->float: # Multiplier of the peak learning rate, in (0,1]
+)->float: # Multiplier of the peak learning rate, in (0,1]; 0 from step `n` on
     "Rise linearly to 1 over `m` steps, then fall towards 0 along half a cosine (He et al. 2018, 3.1 and 5.1)"
+    k = min(k, n)
     if k<m: return (k+1)/m
     return (1+math.cos(math.pi*(k-m)/max(1,n-m)))/2
 
@@ -65,6 +67,13 @@ def batch_sizes(
     if getattr(dl, 'n', None) is None or dl.drop_last: return [bs]*n
     return [bs]*(n-1) + [dl.n-bs*(n-1)]
 
+# %% ../../nbs/20_train.schedule.ipynb #1edaa6f8
+def usual_warmup(
+    n_epoch:int, # Epochs of the run
+)->float: # Epochs
+    "Epochs of warmup where none were asked for: 5, at most a tenth of the run"
+    return min(5, n_epoch/10)
+
 # %% ../../nbs/20_train.schedule.ipynb #19c1804f
 class WarmupSched(ParamScheduler):
     "Set the learning rate, and the momentum if asked, by a formula of the optimizer's step"
@@ -72,7 +81,7 @@ class WarmupSched(ParamScheduler):
     def __init__(self,
         f, # `f(k, n, m)` gives the multiplier at step `k` of `n` with `m` warmup steps
         lrs, # Peak rate of each parameter group
-        warmup_epochs:float=5, # Epochs of warmup, may be a fraction
+        warmup_epochs:float=None, # Epochs of warmup, may be a fraction; None: see `usual_warmup`
         moms:tuple=None, # Momentum at the start, at the peak and at the end; None: leave it
     ):
         self._f,self._lrs = f,lrs
@@ -82,13 +91,22 @@ class WarmupSched(ParamScheduler):
         super().__init__(scheds)
 
 # %% ../../nbs/20_train.schedule.ipynb #38819b7d
+def _no_steps_text(dl, acc):
+    "Why no step would be taken on the batches of `dl`, with the accumulation `acc`, and what to do"
+    if not len(dl): return (f"There is nothing to train on: {getattr(dl, 'n', 0) or 0} items make no batch of {dl.bs}. "
+                            "Build the DataLoaders with a smaller `bs`.")
+    return (f"No step would be taken: `GradientAccumulation` waits for {acc.n_acc} items, more than the whole run has. "
+            "Give it a smaller `n_acc`.")
+
+# %% ../../nbs/20_train.schedule.ipynb #f0b0ea6c
 @patch
 def before_fit(self:WarmupSched):
     ParamScheduler.before_fit(self)
     acc = first(o for o in self.learn.cbs if isinstance(o, GradientAccumulation))
     self._steps = plan_steps(self.n_epoch, batch_sizes(self.dls.train), acc.n_acc if acc else 0)
-    self._n = max(1, self._steps[-1])
-    self._m = round(self._warmup*self._n/self.n_epoch)
+    self._n = self._steps[-1]
+    if not self._n: raise ValueError(_no_steps_text(self.dls.train, acc))
+    self._m = round(ifnone(self._warmup, usual_warmup(self.n_epoch))*self._n/self.n_epoch)
     self._k = self._skipped = 0
     self._cancelled = False
 
@@ -123,10 +141,12 @@ def _mom(self:WarmupSched, k):
     return end+(peak-end)*self._f(k, self._n, self._m)
 
 # %% ../../nbs/20_train.schedule.ipynb #2bcb28ff
-def _check_epochs(n_epoch, warmup_epochs):
+def _check_epochs(n_epoch, warmup_epochs, start_epoch):
     "Refuse numbers of epochs that make no schedule"
-    if n_epoch<1: raise ValueError(f"`n_epoch` is at least 1, got {n_epoch}.")
-    if warmup_epochs<0: raise ValueError(f"`warmup_epochs` is at least 0, got {warmup_epochs}.")
+    check_number('n_epoch', n_epoch, least=1, whole=True)
+    check_number('start_epoch', start_epoch, 0, n_epoch, whole=True)
+    if warmup_epochs is None: return
+    check_number('warmup_epochs', warmup_epochs, least=0)
     if warmup_epochs>=n_epoch: warnings.warn(
         f"Warmup over {warmup_epochs} epochs takes all {n_epoch}: the rate only rises. Pass a smaller `warmup_epochs`.",
         TricksWarning, stacklevel=4)
@@ -134,7 +154,8 @@ def _check_epochs(n_epoch, warmup_epochs):
 # %% ../../nbs/20_train.schedule.ipynb #1b4a0acb
 def _fit_sched(learn, f, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, start_epoch, moms):
     "Fit with the schedule `f`"
-    _check_epochs(n_epoch, warmup_epochs)
+    _check_epochs(n_epoch, warmup_epochs, start_epoch)
+    for name,rate in dict(lr_max=lr_max, wd=wd).items(): check_rate(name, rate)
     if learn.opt is None or reset_opt: learn.create_opt()
     learn.opt.set_hyper('lr', learn.lr if lr_max is None else lr_max)
     sched = WarmupSched(f, [h['lr'] for h in learn.opt.hypers], warmup_epochs, moms)
@@ -145,7 +166,7 @@ def _fit_sched(learn, f, n_epoch, lr_max, warmup_epochs, wd, cbs, reset_opt, sta
 def fit_warmup_cos(self:Learner,
     n_epoch:int, # Epochs
     lr_max:float|slice=None, # Peak learning rate, a slice for discriminative rates; None: the Learner's
-    warmup_epochs:float=5, # Epochs of warmup, 0 for none, fractions allowed; the paper's 5 (of 120)
+    warmup_epochs:float=None, # Epochs of warmup, 0 for none, fractions allowed; None: 5, at most a tenth of `n_epoch`
     wd:float=None, # Weight decay; None: the Learner's, else the optimizer's
     cbs=None, # Callbacks for this fit
     reset_opt:bool=False, # Start with a new optimizer
@@ -160,7 +181,7 @@ def fit_warmup_cos(self:Learner,
 def fit_warmup_step(self:Learner,
     n_epoch:int, # Epochs
     lr_max:float|slice=None, # Peak learning rate, a slice for discriminative rates; None: the Learner's
-    warmup_epochs:float=5, # Epochs of warmup, 0 for none, fractions allowed
+    warmup_epochs:float=None, # Epochs of warmup, 0 for none, fractions allowed; None: 5, at most a tenth of `n_epoch`
     wd:float=None, # Weight decay; None: the Learner's, else the optimizer's
     cbs=None, # Callbacks for this fit
     reset_opt:bool=False, # Start with a new optimizer
@@ -170,6 +191,8 @@ def fit_warmup_step(self:Learner,
     moms:tuple=None, # Momentum at the start, at the peak and at the end; None: leave it
 ):
     "Train with linear warmup and a rate that drops by `factor` at `milestones` (He et al. 2018, section 2.1)"
+    check_number('n_epoch', n_epoch, least=1, whole=True)
+    check_number('factor', factor, 0, 1)
     shares = (.25,.5,.75) if milestones is None else tuple(o/n_epoch for o in L(milestones))
     if any(not 0<o<1 for o in shares): raise ValueError(
         f"`milestones` are epochs between 0 and {n_epoch}, got {milestones}.")
@@ -189,13 +212,14 @@ def _drawn_steps(n, n_warmup):
 def show_sched(
     n_epoch:int=120, # Epochs
     lr_max:float=.1, # Peak learning rate
-    warmup_epochs:float=5, # Epochs of warmup
+    warmup_epochs:float=None, # Epochs of warmup; None: 5, at most a tenth of `n_epoch`
     n_iter:int=100, # Steps in an epoch
     milestones=None, # Epochs at which the rate drops, to draw `fit_warmup_step`; None: draw `fit_warmup_cos`
     factor:float=.1, # What it is multiplied with there, 0 to 1
     ax=None, # Axes to draw on; None: new ones
 ):
     "Draw the learning rate that `fit_warmup_cos` or, with `milestones`, `fit_warmup_step` would take"
+    if warmup_epochs is None: warmup_epochs = usual_warmup(n_epoch)
     n,m = n_epoch*n_iter,round(warmup_epochs*n_iter)
     name,f = 'warmup_cos',warmup_cos
     if milestones is not None:
@@ -207,7 +231,11 @@ def show_sched(
     return show_lines({name: curve}, title, 'epoch', 'learning rate', ax=ax)
 
 # %% ../../nbs/20_train.schedule.ipynb #0be5e160
-def _warmup(spec, epochs): return min(5, spec.n_epoch/10) if epochs is None else epochs
+def _with_fit(spec, fit, **kw):
+    "`spec` with the method `fit`, and those of `kw` that were given"
+    given = {k:v for k,v in kw.items() if v is not None}
+    if 'warmup_epochs' in given: check_number('warmup_epochs', given['warmup_epochs'], least=0)
+    return spec.copy(fit=fit, fit_kw=given)
 
 # %% ../../nbs/20_train.schedule.ipynb #1c8100a9
 def _rescaled_warmup(kw, was, now):
@@ -220,8 +248,8 @@ def _rescaled_warmup(kw, was, now):
 # %% ../../nbs/20_train.schedule.ipynb #0c3c3bda
 def _warmup_figures(name, kw, run):
     "What the arguments of trick `name` come to in a run"
-    epochs = kw.get('warmup_epochs')
-    return {} if epochs is None else {f'warmup epochs ({name})': f'{epochs:g}'}
+    epochs = ifnone(kw.get('warmup_epochs'), usual_warmup(run.n_epoch))
+    return {f'warmup epochs ({name})': f'{epochs:g}'}
 
 # %% ../../nbs/20_train.schedule.ipynb #31a303c6
 @trick(paper='He et al. 2018, sections 3.1 and 5.1', slot='schedule', touches='learning rate', cost='none',
@@ -231,7 +259,7 @@ def warmup_cosine(spec,
     warmup_epochs=None, # Epochs of warmup; None: 5, at most a tenth of the run
 ):
     "Warm up linearly, then let the rate fall along a cosine"
-    return spec.copy(fit='fit_warmup_cos', fit_kw=dict(warmup_epochs=_warmup(spec, warmup_epochs)))
+    return _with_fit(spec, 'fit_warmup_cos', warmup_epochs=warmup_epochs)
 
 # %% ../../nbs/20_train.schedule.ipynb #edf40883
 def _step_figures(kw, run):
@@ -248,4 +276,5 @@ def warmup_steps(spec,
     factor=.1, # What the rate is multiplied with at a quarter, a half and three quarters
 ):
     "Warm up linearly, then drop the rate in three steps"
-    return spec.copy(fit='fit_warmup_step', fit_kw=dict(warmup_epochs=_warmup(spec, warmup_epochs), factor=factor))
+    check_number('factor', factor, 0, 1)
+    return _with_fit(spec, 'fit_warmup_step', warmup_epochs=warmup_epochs, factor=factor)
