@@ -60,11 +60,8 @@ def test_an_old_training_goes_on(training, every, stop, tmp_path):
     trained(training, Checkpoint(tmp_path/'ours', every=every, keep=1), Stop(*stop))
     theirs,ours = read_checkpoint(file),read_checkpoint(tmp_path/'ours')
     assert theirs.keys()==ours.keys() and theirs['state'].keys()==ours['state'].keys()
-    tricks,opt,_ = training()
-    same = learner(tricks, opt)
-    same.n_epoch = 4
-    assert identity_changes(theirs['identity'], same)=={}
 
+    tricks,opt,_ = training()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore') # another torch: the last digits may differ
         resumed = learner(tricks, opt).resume(file, cbs=Stop(99,0))
