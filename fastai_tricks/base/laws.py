@@ -81,7 +81,7 @@ def law_exact(case):
     return f"equals {', '.join(case.exact)}"
 
 # %% ../../nbs/09_base.laws.ipynb #e8a797a6
-_events = [
+fit_events = [
     'before_fit', 'before_epoch', 'before_train', *batch_events, 'after_train',
     'before_validate', 'after_validate', 'after_epoch', 'after_fit',
 ]
@@ -140,14 +140,14 @@ def _find_rate(case):
 def law_no_trace(case):
     "After an exception at any event, the Learner is what a plain one would be"
     excs = [KeyboardInterrupt('stop'), RuntimeError('CUDA out of memory'), ValueError('bad batch')]
-    places = [(event, None) for event in _events]
+    places = [(event, None) for event in fit_events]
     if 'bf16' not in case.skip: places += [(event, partial(AMP, 'bf16')) for event in batch_events[:3]]
     strikes = [(event, order, amp) for event,amp in places for order in (-1000,1000)]
     for i,(event,order,amp) in enumerate(strikes):
         exc = excs[(i//2 + i%2)%3] # each event meets two kinds
         _compare_after(case, Strike(event, exc, order), amp)
     _find_rate(case)
-    return f'{len(strikes)} exceptions at {len(_events)} events, and lr_find'
+    return f'{len(strikes)} exceptions at {len(fit_events)} events, and lr_find'
 
 # %% ../../nbs/09_base.laws.ipynb #bb43ad49
 def _amp_dtype(learn):
