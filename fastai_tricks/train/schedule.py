@@ -145,7 +145,7 @@ def _check_epochs(n_epoch, warmup_epochs, start_epoch):
     check_number('n_epoch', n_epoch, least=1, whole=True)
     check_number('start_epoch', start_epoch, 0, n_epoch, whole=True)
     if warmup_epochs is not None: check_number('warmup_epochs', warmup_epochs, least=0)
-    if (warmup_epochs or 0)_epochs>=n_epoch: warnings.warn(
+    if (warmup_epochs or 0)>=n_epoch: warnings.warn(
         f"Warmup over {warmup_epochs} epochs takes all {n_epoch}: the rate only rises. Pass a smaller `warmup_epochs`.",
         TricksWarning, stacklevel=4)
 
