@@ -13,7 +13,7 @@ from dataclasses import replace
 from fastai.basics import *
 from fastai.callback.schedule import LRFinder
 from fastai.learner import ValueMetric
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .target import Target, TargetCallback

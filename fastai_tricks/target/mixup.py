@@ -10,7 +10,7 @@ __all__ = ['show_mixed', 'mix', 'Mixer', 'MixUp']
 # %% ../../nbs/53_target.mixup.ipynb #a8ec7843
 from dataclasses import replace
 from fastai.basics import *
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import unreduced
 from .target import TargetCallback, plain_tensor, target_loss

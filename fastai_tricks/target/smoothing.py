@@ -12,7 +12,7 @@ import warnings
 from dataclasses import replace
 from fastai.basics import *
 from ..base.warn import TricksWarning
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .losses import smoothing_share
