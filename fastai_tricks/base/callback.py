@@ -10,7 +10,7 @@ __all__ = ['TrickCallback']
 # %% ../../nbs/06_base.callback.ipynb #a072fde5
 import functools, inspect, warnings, zlib
 from fastai.basics import *
-from .identity import describe
+from .describe import describe
 from .reload import has_role
 from .build import plain_lr
 from .order import Order
