@@ -12,8 +12,8 @@ import difflib, inspect
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from fastai.basics import *
-from .base.tables import md_table, txt_table
-from .base.identity import describe
+from .base.tables import md_code, md_table, md_text, txt_table
+from .base.describe import describe
 from .base.reload import has_role
 from .base.trick import tricks
 from .base.bag import Bag
@@ -106,8 +106,9 @@ def __repr__(self:Recipe):
 # %% ../nbs/60_recipe_file.ipynb #217fbfe6
 @patch
 def _repr_markdown_(self:Recipe):
-    rows = [(f'`{name}`', f'`{value}`', source) for name,value,source in map(_trick_row, self)]
-    return f'**{self.name}**: ' + '  \n'.join(_about(self)) + '\n\n' + md_table(rows, ('trick','value','source'))
+    rows = [(md_code(name), md_code(value), source) for name,value,source in map(_trick_row, self)]
+    about = '  \n'.join(map(md_text, _about(self)))
+    return f'**{md_text(self.name)}**: {about}\n\n' + md_table(rows, ('trick','value','source'))
 
 # %% ../nbs/60_recipe_file.ipynb #0091fad7
 def _is_plain(v):

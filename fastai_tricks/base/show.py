@@ -93,7 +93,7 @@ def bare_axes(
     ylabel:str, # With unit
 ): # The same axes
     "Title and labels for `ax`, without a frame"
-    ax.set_title(title, loc='left', fontsize=10.5)
+    ax.set_title(title, loc='left', fontsize=10.5, parse_math=False) # a dollar in a name is a dollar
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.spines[['top','right']].set_visible(False)
@@ -107,7 +107,7 @@ def _name_ends(ax, ends):
     for y,x,name,color in sorted(ends):
         last = max(y, last+gap)
         ax.annotate(name, (x, last), xytext=(5,0), textcoords='offset points', color=color, va='center', fontsize=9,
-                    annotation_clip=False)
+                    annotation_clip=False, parse_math=False)
 
 # %% ../../nbs/08_base.show.ipynb #af34c30c
 def show_lines(
@@ -152,7 +152,7 @@ def show_effects(
     if ax is None: _,ax = plt.subplots(figsize=(7.2, .5*len(rows)+1.3))
     ax.axvline(0, color=grey, lw=1.5)
     for i,o in enumerate(rows): _show_effect(ax, i, o)
-    ax.set_yticks(range(len(rows)), [o['label'] for o in rows])
+    ax.set_yticks(range(len(rows)), [o['label'] for o in rows], parse_math=False)
     ax.set_ylim(len(rows)-.4, -.6)
     return bare_axes(ax, title, xlabel, '')
 

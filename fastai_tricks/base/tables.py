@@ -7,15 +7,49 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.tables.html.md"""
 # %% auto #0
 __all__ = []
 
+# %% ../../nbs/00_base.tables.ipynb #71151026
+import html, re
+
 # %% ../../nbs/00_base.tables.ipynb #00874430
+_span = re.compile(r'(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)', re.S) # code in Markdown: as many backticks behind it as before
+
+def md_text(
+    o, # Any value; code between backticks stays code
+)->str:
+    "`o` as Markdown that shows its characters, whatever they are"
+    text = ' '.join(str(o).split())
+    res,end = '',0
+    for span in _span.finditer(text):
+        res += _plain(text[end:span.start()]) + span[0]
+        end = span.end()
+    return res + _plain(text[end:])
+
+# %% ../../nbs/00_base.tables.ipynb #1b34f50d
+def _plain(text):
+    "`text` without a character that Markdown, HTML or MathJax would read"
+    marked = re.sub(r'([\\`*~$]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_]))', r'\\\1', text)
+    return html.escape(marked, quote=False)
+
+# %% ../../nbs/00_base.tables.ipynb #1645c88c
+def md_code(
+    o, # Any value
+)->str:
+    "`o` as code in Markdown"
+    text = ' '.join(str(o).split()) or ' '
+    longest = max(map(len, re.findall('`+', text)), default=0)
+    fence = '`'*(longest+1)
+    pad = ' ' if longest else ''
+    return f'{fence}{pad}{text}{pad}{fence}'
+
+# %% ../../nbs/00_base.tables.ipynb #f66839c8
 def md_table(
-    rows, # Lists of values, one for each row
+    rows, # Lists of values, one for each row; code between backticks stays code
     head, # The headings
 )->str:
     "Markdown table of `rows` under `head`"
-    def escaped(o): return str(o).replace('|', '\\|').replace('\n', ' ')
-    lines = [head, ['---']*len(head), *rows]
-    return '\n'.join('|' + '|'.join(map(escaped, o)) + '|' for o in lines)
+    def cell(o): return md_text(o).replace('|', '\\|')
+    lines = ['|'.join(map(cell, o)) for o in (head, *rows)]
+    return '\n'.join(f'|{o}|' for o in [lines[0], '|'.join(['---']*len(head)), *lines[1:]])
 
 # %% ../../nbs/00_base.tables.ipynb #999cd278
 def txt_table(
@@ -24,7 +58,7 @@ def txt_table(
 )->str:
     "Plain text table of `rows`, columns aligned"
     lines = list(rows) if head is None else [head, *rows]
-    lines = [[str(c) for c in line] for line in lines]
+    lines = [[str(c).replace('\n', ' ') for c in line] for line in lines]
     if not lines: return ''
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return '\n'.join('  '.join(c.ljust(w) for c,w in zip(line, widths)).rstrip() for line in lines)

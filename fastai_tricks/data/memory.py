@@ -8,12 +8,18 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/data.memory.html.md"""
 __all__ = ['MemoryDL', 'in_memory']
 
 # %% ../../nbs/10_data.memory.ipynb #1acf4d0c
-import hashlib, json, math, os, pickle, psutil, warnings, zlib
+import json, math, os, psutil, warnings, zlib
 from fastai.vision.all import *
+from ..base.warn import TricksWarning
+from ..base.identity import identity
+from ..base.dataset import held_items, item_parts
+from ..base.loaders import copied, keep_short_batch, like, rebuilt
+from ..base.items import Unreadable, decoded, first_item
 
 # %% ../../nbs/10_data.memory.ipynb #468b326b
 class MemoryDL(TfmdDL):
     "A `TfmdDL` whose items were decoded once and are kept as tensors; make it by `in_memory`"
+    usual_class = TfmdDL # Of the loader that it stands for
     def __init__(self,
         dataset, # Items, as for `TfmdDL`
         mem=None, # One tensor for each part of an item, items on the first axis
@@ -28,35 +34,20 @@ class MemoryDL(TfmdDL):
 
     def new(self, dataset=None, cls=None, **kwargs):
         "Loaders of the same items share the memory; for other items (`test_dl`, `export`) the usual loader takes over"
-        if dataset is None or dataset is self.dataset:
-            return super().new(dataset, cls, **{'mem':self.mem, 'cached':self.cached, **kwargs})
-        return super().new(dataset, ifnone(cls, TfmdDL), **kwargs)
+        if dataset is None or dataset is self.dataset: return copied(self, cls, **{**kwargs, 'num_workers':0})
+        return super().new(dataset, ifnone(cls, self.usual_class), **kwargs)
 
-# %% ../../nbs/10_data.memory.ipynb #2d7862ab
-def _item_name(dl, i):
-    "The file of item `i`, or its number"
-    items = getattr(dl.dataset, 'items', None)
-    return str(items[i]) if items is not None and isinstance(items[i], (str,Path)) else f'item {i}'
+# %% ../../nbs/10_data.memory.ipynb #10479d49
+@held_items.register
+def _held_by_memory(dl:MemoryDL): return dl.mem
 
-# %% ../../nbs/10_data.memory.ipynb #83ecda26
-def _read_item(dl, i, shapes):
-    "Item `i` of `dl` after its item transforms, each part in its shape of `shapes`"
-    try: item = dl.do_item(i)
-    except Exception as e:
-        raise ValueError(f"Cannot read {_item_name(dl, i)}: {str(e) or type(e).__name__}. Repair or remove it.") from e
-    for o,shape in zip(item, shapes):
-        if o.shape!=shape:
-            raise ValueError(f"{_item_name(dl, i)} has shape {list(o.shape)}, the first item {list(shape)}. "
-                             "Give all one size, by `Resize(128, method='squish')`.")
-    return item
-
-# %% ../../nbs/10_data.memory.ipynb #eb5897cd
-def _decode(dl, first_item):
-    "All items of `dl`, a tensor for each part"
-    mem = [retain_type(torch.empty((len(dl.dataset), *o.shape), dtype=o.dtype), o) for o in first_item]
-    for i in range_of(dl.dataset):
-        for m,o in zip(mem, _read_item(dl, i, [m.shape[1:] for m in mem])): m[i] = o
-    return tuple(mem)
+# %% ../../nbs/10_data.memory.ipynb #f66d3c73
+@functools.lru_cache
+def _memory_class(usual):
+    "`MemoryDL` for loaders of the class `usual`"
+    if usual is TfmdDL: return MemoryDL
+    if issubclass(usual, MemoryDL): return usual
+    return type(f'Memory{usual.__name__}', (MemoryDL,usual), dict(usual_class=usual))
 
 # %% ../../nbs/10_data.memory.ipynb #aa2da5bb
 def _check_no_chance(dl):
@@ -67,11 +58,22 @@ def _check_no_chance(dl):
                              "which decoding once would freeze. "
                              "Resize with `method='squish'`, and move augmentation to `batch_tfms`.")
 
+# %% ../../nbs/10_data.memory.ipynb #7fdc2e87
+def _check_plain(dl):
+    "Refuse loaders that make their batches in a way of their own"
+    if not isinstance(dl, TfmdDL) or dl.bs is None or not hasattr(dl.dataset, '__len__'):
+        raise ValueError("`in_memory` is for fastai's `TfmdDL` with a batch size, over items that have a length, "
+                         f"got {type(dl).__name__}. Make the loaders by `DataBlock.dataloaders`.")
+    own = [k for k in ('create_batch','create_batches','chunkify') if k in dl.__dict__]
+    own += [f'before_batch ({type(o).__name__})' for o in getattr(dl.before_batch, 'fs', ())]
+    if own: raise ValueError(f"`in_memory` would leave out what these loaders do to a list of items: {', '.join(own)}. "
+                             "Do it to an item (`item_tfms`) or to a batch (`batch_tfms`), or keep the usual loaders.")
+
 # %% ../../nbs/10_data.memory.ipynb #11bb27c1
 def _check_fits(dls, first_items, max_gb):
     "Refuse items that need more memory than there is to use"
     item_size = lambda item: sum(o.numel()*o.element_size() for o in item)
-    need = sum(len(dl.dataset)*item_size(o) for dl,o in zip(dls.loaders, first_items))/1e9
+    need = sum(len(dl.dataset)*item_size(first_items[id(dl)]) for dl in dls.loaders if len(dl.dataset))/1e9
     free = psutil.virtual_memory().available/1e9
     if need<=ifnone(max_gb, .8*free): return
     n = sum(len(o.dataset) for o in dls.loaders)
@@ -80,45 +82,41 @@ def _check_fits(dls, first_items, max_gb):
     raise ValueError(f"{n} items need {need:.1f} GB, more than {limit}. "
                      f"Use smaller images, {remedy}, or keep the usual loaders.")
 
+# %% ../../nbs/10_data.memory.ipynb #bdcd83e2
+def _kept(dl, first, cache):
+    "`dl` with its items in memory"
+    mem,cached = (decoded(dl, first),None) if cache is None else _cached(dl, first, Path(cache))
+    return keep_short_batch(copied(dl, _memory_class(type(dl)), mem=mem, cached=cached, num_workers=0))
+
+# %% ../../nbs/10_data.memory.ipynb #a1a344de
+def _of_all(f, loaders):
+    "`f` of each loader that has items; what cannot be read is told together"
+    res,errors = {},[]
+    for dl in loaders:
+        try: res[id(dl)] = f(dl) if len(dl.dataset) else None
+        except Unreadable as e: errors += e.errors
+    if errors: raise Unreadable(errors)
+    return res
+
 # %% ../../nbs/10_data.memory.ipynb #4e816510
 def in_memory(
     dls:DataLoaders, # Any whose item transforms give uint8 images of one size, without chance
     max_gb:float=None, # Refuse to keep more than this, in GB; None: four fifths of the memory that is free
     cache=None, # Folder to keep the decoded images in, shared by all processes; None: keep them in this process only
-)->DataLoaders: # The same items, order and batch transforms
+)->DataLoaders: # The same items, order, samplers and batch transforms
     "Decode every item of `dls` once and keep it"
-    for dl in dls.loaders: _check_no_chance(dl)
-    first_items = [dl.do_item(0) for dl in dls.loaders]
-    _check_fits(dls, first_items, max_gb)
-    loaders = []
-    for dl,o in zip(dls.loaders, first_items):
-        mem,cached = (_decode(dl, o),None) if cache is None else _cached(dl, o, Path(cache))
-        loaders.append(dl.new(cls=MemoryDL, drop_last=dl.drop_last, mem=mem, cached=cached))
-    return type(dls)(*loaders, path=dls.path, device=dls.device)
+    for dl in dls.loaders:
+        _check_plain(dl)
+        _check_no_chance(dl)
+    firsts = _of_all(first_item, dls.loaders)
+    _check_fits(dls, firsts, max_gb)
+    kept = _of_all(lambda dl: _kept(dl, firsts[id(dl)], cache), dls.loaders)
+    return rebuilt(dls, lambda dl: kept[id(dl)] or like(dl))
 
 # %% ../../nbs/10_data.memory.ipynb #503c58a3
-def _item_id(o):
-    "What tells an item from another, cheaply where it is a file"
-    if isinstance(o, (str,Path)) and Path(o).is_file():
-        stat = Path(o).stat()
-        return f'{o} {stat.st_size} {stat.st_mtime_ns}'.encode()
-    return pickle.dumps(o)
-
-# %% ../../nbs/10_data.memory.ipynb #b0a8ad4d
-def _settings(tfm):
-    "Name and attributes of an item transform"
-    return type(tfm).__name__, sorted((k,str(v)) for k,v in tfm.__dict__.items() if not k.startswith('_'))
-
-# %% ../../nbs/10_data.memory.ipynb #a3cc370b
 def _cache_name(dl):
-    "Name of the cache file: changes with the items of `dl` and with what is done to them"
-    digest,ds = hashlib.sha256(),dl.dataset
-    ids = map(_item_id, ds.items) if hasattr(ds, 'items') else (pickle.dumps(ds[i]) for i in range_of(ds))
-    for o in ids: digest.update(o)
-    tls = getattr(ds, 'tls', None)
-    makers = list(tls[0].tfms.fs) if tls else []
-    digest.update(repr([*makers, *map(_settings, dl.after_item.fs)]).encode())
-    return digest.hexdigest()[:16]
+    "Name of the cache file: changes with the images of `dl` and with what is done to them"
+    return identity((item_parts(dl.dataset, 1), list(dl.after_item.fs)))
 
 # %% ../../nbs/10_data.memory.ipynb #2848a13b
 def map_file(f, shape, kind):
@@ -173,10 +171,10 @@ def _cached(dl, first_item, folder):
                          "Leave `IntToFloatTensor` to the batch transforms, or leave out `cache`.")
     f,shape = folder/f'{_cache_name(dl)}.bin',(len(dl.dataset), *x.shape)
     whole = _is_whole(f, shape)
-    if f.exists() and not whole: warnings.warn(f'{f} is damaged; the images are decoded again.')
+    if f.exists() and not whole: warnings.warn(f'{f} is damaged; the images are decoded again.', TricksWarning)
     if whole and hasattr(dl.dataset, 'tls'): labels = _decode_labels(dl, first_item)
     else:
-        images,*labels = _decode(dl, first_item)
+        images,*labels = decoded(dl, first_item)
         _write_cache(f, images)
     cached = (f, shape, type(x))
     return (map_file(*cached), *labels),cached
@@ -193,3 +191,12 @@ def __setstate__(self:MemoryDL, state):
     "Map the images again"
     self.__dict__.update(state)
     if self.cached: self.mem = (map_file(*self.cached), *self.mem[1:])
+
+# %% ../../nbs/10_data.memory.ipynb #f27200d1
+def _empty(usual): return object.__new__(_memory_class(usual))
+
+# %% ../../nbs/10_data.memory.ipynb #bac69bac
+@patch
+def __reduce_ex__(self:MemoryDL, protocol):
+    "Its class is made again from the usual one"
+    return _empty,(self.usual_class,),self.__getstate__()

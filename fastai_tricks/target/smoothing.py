@@ -11,7 +11,8 @@ __all__ = ['LabelSmoothing']
 import warnings
 from dataclasses import replace
 from fastai.basics import *
-from ..base.identity import describe
+from ..base.warn import TricksWarning
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .losses import smoothing_share
@@ -41,8 +42,8 @@ class LabelSmoothing(TargetCallback):
 
 # %% ../../nbs/52_target.smoothing.ipynb #23a5a570
 @patch
-def before_fit(self:LabelSmoothing):
-    TargetCallback.before_fit(self)
+def setup(self:LabelSmoothing):
+    TargetCallback.setup(self)
     info = LossInfo(self.learn.loss_func)
     if info.kind in ('regression','unknown'):
         raise ValueError("`LabelSmoothing` shares a target among classes, "
@@ -60,4 +61,4 @@ def _warn_twice(self:LabelSmoothing, eps):
     warnings.warn(f"The loss smooths already ({eps:g}): "
                   f"with `LabelSmoothing({self.eps:g})` the two make {eps+self.eps-eps*self.eps:g}. "
                   "Keep `LabelSmoothing`, which leaves `valid_loss` plain, and a loss that does not smooth.",
-                  stacklevel=3)
+                  TricksWarning, stacklevel=3)

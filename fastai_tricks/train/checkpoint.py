@@ -10,7 +10,8 @@ __all__ = ['read_checkpoint', 'Checkpoint']
 # %% ../../nbs/25a_train.checkpoint.ipynb #eb490b6f
 import re, time, warnings
 from fastai.basics import *
-from ..base.identity import checksum
+from ..base.identity import identity
+from ..base.warn import TricksWarning
 from ..base.here import versions
 from ..base.reload import has_role
 from ..base.order import Order
@@ -19,7 +20,7 @@ from ..base.callback import TrickCallback
 from .identity import loader_workers, training_identity
 from .pack import pack
 from .file import Damaged, read_whole, write_whole
-from .call import FitCall, fit_call, in_training, runs_of
+from .call import FitCall, fit_call, in_training, trainings_of
 from .place import Place, checkpoint_files, place_for
 from .state import rng_state, training_state
 
@@ -33,7 +34,7 @@ def read_checkpoint(
         try: res = read_whole(file)
         except (Damaged,OSError) as e: errors.append(f'{file.name}: {e}')
         else:
-            if errors: warnings.warn(f"In {path}, {'; '.join(errors)}. {file.name} is taken instead.")
+            if errors: warnings.warn(f"In {path}, {'; '.join(errors)}. {file.name} is taken instead.", TricksWarning)
             return res
     unread = f" that can be read ({'; '.join(errors)})" if errors else ''
     raise ValueError(f"There is no checkpoint in {path}{unread}.")
@@ -71,7 +72,7 @@ class Checkpoint(TrickCallback):
         self._last_iter,self._last_time = 0,time.monotonic()
         self.place,self.call,self.has_end = None,None,False
         self.epochs,self.batches,self.epoch_start = 0,None,None
-        self.checksum = None # of the weights after the last epoch
+        self.last_weights = None # their identity after the last epoch
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #35a956ee
 @patch
@@ -93,7 +94,7 @@ def begin(self:Checkpoint, call:FitCall, resumed=None):
     self.epochs,self.batches,self.epoch_start = 0,None,None
     if self.place is not None and self.place.run==call.run: return
     _refuse_order(self.learn)
-    folder = place_for(self.path, runs_of(self.learn)-{call.run}, resumed)
+    folder = place_for(self.path, trainings_of(self.learn)-{call.run}, resumed)
     if folder!=self.path and resumed is None and not rank_distrib():
         print(f"{self.path} holds the training before this one; the checkpoints of this one are in {folder}.")
     self.place = Place(folder, call.run)
@@ -125,16 +126,15 @@ def after_batch(self:Checkpoint):
     if self._is_due(): self.write()
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #a5215d9f
-def weights_checksum(model:nn.Module)->str: # 8 hex digits
-    "Checksum of the weights and buffers of `model`"
-    return checksum(*(o.detach().cpu().reshape(-1).view(torch.uint8).numpy() for o in model.state_dict().values()))
+@patch
+def _weights(self:Checkpoint): return identity(dict(self.learn.model.state_dict()))
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #c01fc2bc
 @patch
 def after_epoch(self:Checkpoint):
     if not in_training(self.learn): return
     self.epochs,self.batches = self.epoch+1,None
-    if self.epochs==self.n_epoch: self.checksum = weights_checksum(self.model)
+    if self.epochs==self.n_epoch: self.last_weights = self._weights()
     if self._unit=='epoch' or self.epoch==self.n_epoch-1: self.write()
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #8f897de5
@@ -161,7 +161,7 @@ def _content(self:Checkpoint, ended)->dict:
         when=time.strftime('%Y-%m-%dT%H:%M:%S'),
         settings=settings_here(self.learn),
         ended=ended, # this fit
-        as_planned=ended and self.epochs==self.n_epoch and weights_checksum(self.model)==self.checksum,
+        as_planned=ended and self.epochs==self.n_epoch and self._weights()==self.last_weights,
         done=False, # all of the call
     )
 
@@ -192,7 +192,7 @@ def write_file(self:Checkpoint,
     except (OSError,RuntimeError,MemoryError,Damaged) as e:
         last = first(o.name for o in checkpoint_files(self.place.folder)) or 'none'
         warnings.warn(f"No checkpoint was written to {self.place.folder}: {getattr(e, 'strerror', None) or e}. "
-                      f"The training goes on; the last good one is {last}.")
+                      f"The training goes on; the last good one is {last}.", TricksWarning)
         return False
     return True
 
@@ -212,7 +212,7 @@ def _tell_unkept(self:Checkpoint, names):
     told = self.call.told
     if new := [o for o in names if o not in told]: warnings.warn(
         f"A checkpoint cannot hold {', '.join(new)}: after `resume` it will be what `before_fit` makes it. If it is not "
-        "state, name it in `not_state` of its class; else give it by `get_extra_state` and `set_extra_state`.")
+        "state, name it in `not_state` of its class; else give it by `get_extra_state` and `set_extra_state`.", TricksWarning)
     told += new
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #7d5eb921
@@ -220,8 +220,9 @@ def _tell_unkept(self:Checkpoint, names):
 def _leave_shared(self:Checkpoint):
     "Go elsewhere if another training has begun to write here"
     if not self.place.is_shared(): return
-    was,folder = self.place.folder,place_for(self.path, {self.call.run,*runs_of(self.learn)})
-    warnings.warn(f"Another training writes to {was}. The checkpoints of this one are in {folder} from here on.")
+    was,folder = self.place.folder,place_for(self.path, {self.call.run,*trainings_of(self.learn)})
+    warnings.warn(f"Another training writes to {was}. The checkpoints of this one are in {folder} from here on.",
+                  TricksWarning)
     self.place = Place(folder, self.call.run)
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #2f0b5252
@@ -238,7 +239,7 @@ def begin_checkpoints(learn, resumed=None):
         f"Two checkpoints write to {first(o for o in folders if folders.count(o)>1)}. Give each a folder of its own.")
     call.identity = training_identity(learn)
     for cb in cbs: cb.begin(call, resumed)
-    runs_of(learn).add(call.run)
+    trainings_of(learn).add(call.run)
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #ca30820b
 def _with_checkpoints(f):

@@ -12,6 +12,7 @@ import functools, itertools, warnings
 from fastai.basics import *
 from fastai.callback.core import GatherPredsCallback
 from fastai.metrics import AccumMetric
+from ..base.warn import TricksWarning
 from .messages import from_all, sum_over_all
 
 # %% ../../nbs/26b_train.gather.ipynb #13b27a3e
@@ -44,7 +45,7 @@ def share_metric(
         m.union = functools.reduce(add_up, from_all(m.union))
     elif not isinstance(m, (ValueMetric,AvgSmoothLoss)):
         warnings.warn(f"The metric `{m.name}` is that of process 0's share: {type(m).__name__} cannot be added up. "
-                      "Derive it from `AvgMetric` or `AccumMetric`.")
+                      "Derive it from `AvgMetric` or `AccumMetric`.", TricksWarning)
 
 # %% ../../nbs/26b_train.gather.ipynb #dbb19a05
 def share_preds(

@@ -12,12 +12,13 @@ import hashlib, warnings
 from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
+from ..base.warn import TricksWarning
 from ..base.reload import has_role
 from ..base.wrap import wrap, wrap_again
-from .identity import identity_changes, loader_workers, training_identity
+from .identity import identity_changes, loader_workers
 from .pack import pack, unpack
-from .call import fit_call, in_training, resumed
-from .place import later_places
+from .call import fit_call, in_training, to_resume
+from .place import checkpoint_files, later_places
 from .state import set_rng_state, set_training_state
 from .checkpoint import (
     Checkpoint, begin_checkpoints, checkpoints_of, read_checkpoint, settings_here)
@@ -34,7 +35,7 @@ def _dtype_changes(learn, weights):
 # %% ../../nbs/25b_train.resume.ipynb #f2901877
 def _refuse_another(content, learn):
     "Refuse to go on with something else than `content` is the state of"
-    changes = identity_changes(content['identity'], training_identity(learn))
+    changes = identity_changes(content['identity'], learn, but=('epochs',) if content.get('extended') else ())
     differs = [f'{k}: {_shortened(then)} in the checkpoint, {_shortened(now)} here' for k,(then,now) in changes.items()]
     differs = differs or _dtype_changes(learn, content['state']['model'])[:1]
     if differs: raise ValueError(
@@ -46,10 +47,10 @@ def _tell_changes(content, learn):
     workers,now = loader_workers(learn),settings_here(learn)
     then = content.get('settings') or dict(torch=content['torch']) # of earlier versions
     differs = [f'{k} {v}, here {now.get(k)}' for k,v in then.items() if v!=now.get(k)]
-    if differs: warnings.warn(f"The checkpoint was written with {'; '.join(differs)}: the last digits may differ.")
+    if differs: warnings.warn(f"The checkpoint was written with {'; '.join(differs)}: the last digits may differ.", TricksWarning)
     if content['workers']!=workers: warnings.warn(
         f"The checkpoint was written with {content['workers'][0]} worker processes in the loader, "
-        f"here are {workers[0]}: random item transforms will draw other values.")
+        f"here are {workers[0]}: random item transforms will draw other values.", TricksWarning)
 
 # %% ../../nbs/25b_train.resume.ipynb #6432c757
 def _rest_of_epoch(learn, state):
@@ -166,7 +167,7 @@ def _extended(learn, content, n_epoch, cbs):
     return {
         **content,
         'call': {**call, 'kw':pack({**unpack(call['kw']), 'n_epoch':n_epoch})},
-        'identity': {**content['identity'], 'epochs':str(n_epoch)},
+        'extended': True,
         'state': {**state, 'pct_train':_share_done(learn, state, n_epoch)},
         'ended': False,
         'done': False,
@@ -222,8 +223,8 @@ def resume(self:Learner,
         "Pass the same ones: `learn.resume(path, cbs=...)`.")
     content = _extended(self, content, n_epoch, cbs)
     _announce(content)
-    resumed[self] = content
+    to_resume[self] = content
     try: getattr(self, call['name'])(**unpack(content['call']['kw']), cbs=_with_checkpoint(self, content, cbs))
-    finally: resumed.pop(self, None)
+    finally: to_resume.pop(self, None)
     _say_done(content)
     return self

@@ -13,6 +13,7 @@ from fastai.basics import *
 from fastai.callback.channelslast import ChannelsLast
 from ..base.reload import has_role
 from ..base.order import Order
+from ..base.loaders import like, rebuilt
 from ..base.callback import TrickCallback
 from ..base.register import trick
 
@@ -55,7 +56,7 @@ def _check_compiler(self:Compiled):
 
 # %% ../../nbs/24_train.speed.ipynb #5afa797e
 @patch
-def before_fit(self:Compiled):
+def setup(self:Compiled):
     self._check_compiler()
     if self._of is not self.model:
         self.model.compile(backend=self.backend, **self.kwargs)
@@ -75,11 +76,7 @@ def _plain_call(self:Compiled):
 
 # %% ../../nbs/24_train.speed.ipynb #8081428e
 @patch
-def after_fit(self:Compiled): self._plain_call()
-
-# %% ../../nbs/24_train.speed.ipynb #b9ffdc23
-@patch
-def on_error(self:Compiled, learn): self._plain_call()
+def teardown(self:Compiled, learn): self._plain_call()
 
 # %% ../../nbs/24_train.speed.ipynb #ad3ba525
 @patch
@@ -98,11 +95,7 @@ def with_batches(
 )->DataLoaders: # New ones
     "The same data in larger batches"
     dls = dls if isinstance(dls, DataLoaders) else dls()
-    loaders = [o.new(bs=o.bs*factor) for o in dls.loaders]
-    res = type(dls)(*loaders, path=dls.path, device=dls.device)
-    set_by_hand = {k:v for k,v in dls.__dict__.items() if k not in res.__dict__} # such as `c`
-    res.__dict__.update(set_by_hand)
-    return res
+    return rebuilt(dls, lambda dl: like(dl, bs=dl.bs*factor))
 
 # %% ../../nbs/24_train.speed.ipynb #60b1d5fd
 @trick(paper='He et al. 2018, section 3.1', touches='batch size; learning rate with `linear_scaling` or `nag`',

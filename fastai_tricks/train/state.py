@@ -130,7 +130,7 @@ def training_state(learn,
         opt=pack(opt.state_dict()),
         hypers=pack([dict(o) for o in opt.hypers]),
         frozen=getattr(opt, 'frozen_idx', 0),
-        scaler=pack(learn.scaler.state_dict()) if hasattr(learn, 'scaler') else None,
+        scaler=pack(learn.scaler.state_dict()) if vars(learn).get('scaler') else None, # none after a fit
         # what was counted
         cbs=cbs,
         unkept=unkept,

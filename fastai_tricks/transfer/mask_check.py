@@ -11,6 +11,7 @@ __all__ = ['MaskCheck']
 import warnings
 from fastai.vision.all import *
 from fastai.callback.schedule import LRFinder
+from ..base.warn import TricksWarning
 from ..base.reload import has_role
 from ..base.order import Order
 from ..base.callback import TrickCallback
@@ -57,7 +58,7 @@ def before_fit(self:MaskCheck):
     if any(isinstance(o, LRFinder) for o in self.learn.cbs): return
     for o in self.learn.cbs:
         role = first(r for r in _soft if has_role(o, r))
-        if role: warnings.warn(f"`{o!r}` on masks: {_advice(_soft[role])}", stacklevel=2)
+        if role: warnings.warn(f"`{o!r}` on masks: {_advice(_soft[role])}", TricksWarning, stacklevel=2)
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #3bdff15a
 @patch

@@ -10,6 +10,7 @@ __all__ = ['read_voc', 'voc_dls']
 # %% ../../nbs/80b_transfer.voc.ipynb #b72f56ff
 import hashlib, warnings, xml.etree.ElementTree as ET
 from fastai.vision.all import *
+from ..base.warn import TricksWarning
 from ..base.build import seed_everything
 from .boxes import BoxPad
 
@@ -139,7 +140,7 @@ def _report(errors, bad):
     if not errors: return
     words = '; '.join(errors[:5])
     if len(errors)>5: words += f'; and {len(errors)-5} more'
-    if bad=='skip': return warnings.warn(f"Left out of the annotations: {words}.", stacklevel=3)
+    if bad=='skip': return warnings.warn(f"Left out of the annotations: {words}.", TricksWarning, stacklevel=3)
     n = '1 thing is' if len(errors)==1 else f'{len(errors)} things are'
     raise ValueError(f"{n} wrong with the annotations: {words}. Mend them, or pass `bad='skip'` to leave them out.")
 
