@@ -12,7 +12,8 @@ from fastai.vision.all import *
 from ..base.tables import Rows
 from .plan import modes
 from .interval import paired_effects, two_way, verdict
-from .rows import run_columns, unpack_hits
+from .outcome import measure_of, measures
+from .columns import run_columns, unpack_hits
 
 # %% ../../nbs/75_evidence.results.ipynb #4c474de7
 class Ablation:
