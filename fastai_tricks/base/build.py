@@ -11,6 +11,7 @@ __all__ = ['build_model', 'seed_everything']
 import difflib, inspect, random
 from fastai.basics import *
 from .identity import describe
+from .reload import has_role
 
 # %% ../../nbs/02a_base.build.ipynb #6902935d
 def _timm_model(name, n_out, c_in, **kwargs):
@@ -22,7 +23,9 @@ def _timm_model(name, n_out, c_in, **kwargs):
     raise ValueError(f"timm has no model `{name}`.{hint}")
 
 # %% ../../nbs/02a_base.build.ipynb #cafc807f
-def _argument_names(arch):
+def argument_names(
+    arch, # A builder, or a `partial` of one
+)->tuple: # (outputs, channels)
     "What the builder `arch` calls the number of outputs and of channels; None if it has no such argument"
     params = inspect.signature(arch).parameters
     def has(*names): return first(o for o in names if o in params)
@@ -50,7 +53,7 @@ def build_model(
     if isinstance(arch, nn.Module): return deepcopy(arch)
     if isinstance(arch, str): return _timm_model(arch, n_out, c_in, **kwargs)
     if not callable(arch): raise ValueError(f"`arch` is a builder, a timm name or a module, got {arch!r}.")
-    outputs,channels = _argument_names(arch)
+    outputs,channels = argument_names(arch)
     if not channels and c_in!=3:
         raise ValueError(f"`{describe(arch)}` has no argument for the number of channels, and the images have {c_in}. "
                          "Use a builder with `c_in` (ours, fastai's xresnets), or a timm name.")
@@ -59,22 +62,20 @@ def build_model(
     return arch(**{**kw, **kwargs})
 
 # %% ../../nbs/02a_base.build.ipynb #778765c7
-def n_outputs(
-    dls:DataLoaders, # They say it in `dls.c`
-)->int:
-    "Number of outputs that `dls` asks for"
-    c = getattr(dls, 'c', None)
-    if isinstance(c, int) and c>0: return c
-    raise ValueError("The DataLoaders do not say how many outputs the model needs (`dls.c`). Set it: `dls.c = 10`.")
+def _copied(cb):
+    "A copy of the callback `cb`, without the Learner that it may be in"
+    res = copy(cb)
+    res.__dict__.pop('learn', None)
+    return deepcopy(res)
 
 # %% ../../nbs/02a_base.build.ipynb #3f42214f
-def n_channels(
-    dls:DataLoaders, # Its first item is looked at, without a random number that the run would miss
-)->int:
-    "Channels of the first input, 3 if it has no such axis"
-    x = dls.train_ds[0][0] if len(dls.train_ds) else None
-    if isinstance(x, torch.Tensor): return x.shape[0] if x.ndim==3 else 3
-    return len(x.getbands()) if hasattr(x, 'getbands') else 3
+def callback_factory(
+    o, # A callback: instance, class, or a function without arguments that gives one
+):
+    "What makes the callback `o`"
+    if isinstance(o, Callback): return partial(type(o), **o.given) if has_role(o, 'callback') else partial(_copied, o)
+    if callable(o): return o
+    raise ValueError(f"`cbs` takes callbacks, as instances, classes or functions that make them, got {o!r}.")
 
 # %% ../../nbs/02a_base.build.ipynb #0e75817f
 def seed_everything(

@@ -8,14 +8,16 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.run.html.md"""
 __all__ = ['Spec']
 
 # %% ../../nbs/03_base.run.ipynb #c8a0ac34
-import dataclasses, hashlib
+import dataclasses, hashlib, inspect
 from dataclasses import dataclass, field
 from fastai.basics import *
 import fastai.callback.schedule # `fit_one_cycle`
 from .tables import Rows
 from .identity import describe, in_short
+from .arguments import check_keywords, check_number, check_rate
 from .loaders import with_batches_left
-from .build import build_model, n_channels, n_outputs, plain_lr, seed_everything
+from .build import build_model, callback_factory, plain_lr, seed_everything
+from .task import metrics_for, n_channels, n_outputs, refuse_misfit, refuse_one_answer
 
 # %% ../../nbs/03_base.run.ipynb #7488554e
 @dataclass(frozen=True)
@@ -28,16 +30,31 @@ class Spec:
     edits:tuple = () # Functions `model -> model`, applied in order before the optimizer exists
     loss_func:object = None # The user's own loss; None: that of the data
     opt_func:object = Adam # As for `Learner`
-    lr:object = 1e-3 # Peak learning rate: a float, a slice, or a function of the `DataLoaders` that gives one
+    lr:object = defaults.lr # Peak learning rate: a float, a slice, or a function of the `DataLoaders` that gives one
     wd:object = None # Weight decay; None: that of `opt_func`
     fit:str = 'fit_one_cycle' # The `Learner` method that trains
     fit_kw:dict = field(default_factory=dict) # Further arguments of that method
-    cbs:tuple = () # Factories of callbacks: a class, a partial or a function without arguments
-    metrics:tuple = (accuracy,) # As for `Learner`
+    cbs:tuple = () # Callbacks: instances, of which each Learner gets copies, classes, or functions that make them
+    metrics:tuple = None # As for `Learner`; None: those that fit the data, see `metrics_for`
     splitter:object = trainable_params # As for `Learner`
     n_epoch:int = 5 # Epochs
     seed:int = 42 # Seed of weights, order and augmentation
     tricks:tuple = () # The tricks that made this record, in order: for people, not for `learner`
+    asked:tuple = () # Names of the fields that the caller gave a value: no trick changes those
+
+    def __post_init__(self): check_record(self)
+
+# %% ../../nbs/03_base.run.ipynb #20581cde
+def check_record(
+    spec, # A `Spec` that is being made; single callbacks and edits become tuples
+):
+    "Raise a `ValueError` for numbers that make no run"
+    check_number('n_epoch', spec.n_epoch, least=1, whole=True)
+    check_number('seed', spec.seed, 0, 2**32-1, whole=True)
+    if not callable(spec.lr): check_rate('lr', spec.lr)
+    check_rate('wd', spec.wd)
+    object.__setattr__(spec, 'cbs', tuple(map(callback_factory, L(spec.cbs))))
+    object.__setattr__(spec, 'edits', tuple(L(spec.edits)))
 
 # %% ../../nbs/03_base.run.ipynb #88c5630d
 @patch
@@ -63,7 +80,9 @@ def add(self:Spec,
 @patch
 def _data(self:Spec)->DataLoaders:
     seed_everything(self.seed)
-    return with_batches_left(self.dls if isinstance(self.dls, DataLoaders) else self.dls())
+    dls = with_batches_left(self.dls if isinstance(self.dls, DataLoaders) else self.dls())
+    refuse_misfit(dls, self.arch)
+    return dls
 
 # %% ../../nbs/03_base.run.ipynb #9886ca43
 @patch
@@ -74,12 +93,23 @@ def _model(self:Spec, dls)->nn.Module:
     for edit in self.edits:
         edited = edit(model)
         if isinstance(edited, nn.Module): model = edited # an edit in place may return something else
+    refuse_one_answer(dls, model)
     return model
 
 # %% ../../nbs/03_base.run.ipynb #9fb1bdf6
 @patch
+def _check_fit(self:Spec):
+    "Refuse a way to train that is none, and arguments that it does not take"
+    if not hasattr(Learner, self.fit): raise ValueError(f"A Learner has no method `{self.fit}` to train by.")
+    params = inspect.signature(getattr(Learner, self.fit)).parameters
+    if any(o.kind==o.VAR_KEYWORD for o in params.values()): return
+    check_keywords(self.fit_kw, list(params)[1:], f'Learner.{self.fit}')
+
+# %% ../../nbs/03_base.run.ipynb #cd6f755f
+@patch
 def learner(self:Spec)->Learner: # Untrained
     "Build the Learner that this record describes"
+    self._check_fit()
     dls = self._data()
     model = self._model(dls)
     seed_everything(self.seed, dls)
@@ -88,7 +118,7 @@ def learner(self:Spec)->Learner: # Untrained
         lr=plain_lr(self.lr(dls) if callable(self.lr) else self.lr),
         wd=self.wd,
         splitter=self.splitter,
-        metrics=L(self.metrics),
+        metrics=L(metrics_for(dls, self.loss_func) if self.metrics is None else self.metrics),
         cbs=[o() for o in self.cbs],
     )
     if self.loss_func is not None: kw['loss_func'] = self.loss_func
@@ -124,7 +154,7 @@ def _repr_markdown_(self:Spec): return self.rows()._repr_markdown_()
 # %% ../../nbs/03_base.run.ipynb #f7835b1d
 @patch
 def key(self:Spec,
-    but=('seed','tricks'), # Fields that do not count
+    but=('seed','tricks','asked'), # Fields that do not count
 )->str: # 12 hex digits
     "Checksum of what the record says: equal for equal runs, in every process"
     values = {f.name:getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in but}

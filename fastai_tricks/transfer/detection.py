@@ -16,7 +16,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
 from ..base.reload import has_role
-from ..base.build import n_channels
+from ..base.task import n_channels
 from ..base.order import Order
 from ..target.target import plain_tensor
 from .boxes import pixel_boxes

@@ -11,7 +11,8 @@ __all__ = ['mask_codes', 'fcn_learner']
 import timm
 from fastai.vision.all import *
 from fastai.vision.learner import _add_norm, _resnet_split
-from ..base.build import build_model, n_channels
+from ..base.build import build_model
+from ..base.task import n_channels
 from ..base.losses import LossInfo
 from .stages import timm_stages
 from .dilation import dilate, resnet_body
