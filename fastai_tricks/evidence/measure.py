@@ -68,6 +68,14 @@ def glanced_epochs(
     n = min(most, n_epoch)
     return sorted({math.ceil(n_epoch*(i+1)/n) for i in range(n)})
 
+# %% ../../nbs/72b_evidence.measure.ipynb #00caddf5
+def round_to(
+    o, # A number
+    digits:int=6, # How many count
+)->float:
+    "`o` with `digits` digits that count"
+    return float(f'{float(o):.{digits}g}')
+
 # %% ../../nbs/72b_evidence.measure.ipynb #f1346f30
 def main_output(
     preds, # What a network gives
@@ -100,7 +108,7 @@ def glance(
     learn.model.eval()
     with torch.no_grad(): items = [measure.items(*answered(learn, b)) for b in dl]
     learn.model.train(training)
-    return float(f'{torch.cat(items).float().mean():.4g}')
+    return round_to(torch.cat(items).double().mean(), 4)
 
 # %% ../../nbs/72b_evidence.measure.ipynb #08ba3f17
 class Clock(Callback):
@@ -157,12 +165,12 @@ def outcome(
     if not finite.all(): raise ValueError(f'{int((~finite).sum())} of {len(preds)} predictions are not finite')
     items = measure.items(preds, targs)
     of_class = measure.name=='accuracy'
-    mean = float(f'{items.double().mean():.6g}')
+    mean = round_to(items.double().mean())
     return dict(
         measure = measure.name,
         outcome = mean,
         accuracy = mean if of_class else '',
-        loss = float(f'{measure.loss(preds, targs):.6g}'),
+        loss = round_to(measure.loss(preds, targs)),
         calibration = round(calibration_error(preds, targs), 6) if of_class else '',
         n_valid = len(items),
         hits = pack_hits(items))
@@ -181,7 +189,7 @@ def measure(
     curve:bool=True, # Also glance at it on the way
 ):
     "Train `spec` and write what it took and reached into `row`"
-    row['gflops'] = float(f'{warm_up(spec):.6g}')
+    row['gflops'] = round_to(warm_up(spec))
     learn = silent_learner(spec)
     with no_random(): by = measure_for(learn.dls, spec.loss_func) # it looks at an item
     clock = Clock(by, curve)
