@@ -106,6 +106,12 @@ def text(self:Measure,
     number = format(self.scale*mean, self.form)
     return f'{number}%' if self.scale==100 else f'{self.name} {number}'
 
+# %% ../../nbs/71a_evidence.outcome.ipynb #7ae9fb9f
+@patch(as_prop=True)
+def diff_heading(self:Measure)->str:
+    "What stands over differences"
+    return 'difference, points' if self.scale==100 else f'difference, {self.unit}'
+
 # %% ../../nbs/71a_evidence.outcome.ipynb #1068f6f2
 @patch
 def amount(self:Measure,

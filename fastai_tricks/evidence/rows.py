@@ -111,6 +111,7 @@ def read_rows(
         if kind is str: df[c] = df[c].fillna('').astype(object)
         if kind is float: df[c] = pd.to_numeric(df[c], errors='coerce')
         if kind is int: df[c] = pd.to_numeric(df[c], errors='coerce').astype('Int64')
+    df['outcome'] = df.outcome.fillna(df.accuracy) # of an older version
     return df
 
 # %% ../../nbs/72_evidence.rows.ipynb #c0c4f930
