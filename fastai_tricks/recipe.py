@@ -12,7 +12,7 @@ import difflib, warnings
 from fastai.vision.all import *
 from .base.tables import Rows, md_code
 from .base.warn import NoEffectWarning, TricksWarning
-from .base.identity import describe
+from .base.describe import describe
 from .base.reload import has_role
 from .base.run import Spec
 from .base.bag import asked_changes

@@ -11,7 +11,7 @@ __all__ = []
 from dataclasses import dataclass
 from fastai.basics import *
 from .base.arguments import check_number
-from .base.identity import describe
+from .base.describe import describe
 from .base.reload import has_role
 from .base.bag import Bag, Diff
 from .recipe_file import Recipe

@@ -12,7 +12,7 @@ import dataclasses
 from fastai.basics import *
 from .tables import Rows, md_code, md_table
 from .arguments import check_keywords
-from .identity import describe, in_short
+from .describe import describe, in_short
 from .reload import has_role
 from .run import Spec
 from .slots import refuse_both

@@ -11,7 +11,7 @@ __all__ = ['build_model', 'seed_everything']
 import difflib, inspect, random
 from weakref import WeakKeyDictionary
 from fastai.basics import *
-from .identity import describe
+from .describe import describe
 from .reload import has_role
 
 # %% ../../nbs/02a_base.build.ipynb #6902935d

@@ -10,7 +10,7 @@ __all__ = ['trick', 'as_trick']
 # %% ../../nbs/07a_base.register.ipynb #62d6001c
 import inspect
 from fastai.basics import *
-from .identity import describe
+from .describe import describe
 from .build import callback_factory
 from .reload import has_role, outlives, plain_function, same_place, same_text
 from .trick import Trick, tricks

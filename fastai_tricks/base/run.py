@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from fastai.basics import *
 import fastai.callback.schedule # `fit_one_cycle`
 from .tables import Rows
-from .identity import describe, in_short
+from .identity import CannotTell, identity
+from .describe import in_short
 from .arguments import check_keywords, check_number, check_rate
 from .loaders import with_batches_left
 from .build import build_model, callback_factory, plain_lr, seed_everything, set_lr
@@ -188,8 +189,10 @@ def _repr_markdown_(self:Spec): return self.rows()._repr_markdown_()
 @patch
 def key(self:Spec,
     but=('seed','tricks','asked'), # Fields that do not count
-)->str: # 12 hex digits
-    "Checksum of what the record says: equal for equal runs, in every process"
+)->str: # 16 hex digits
+    "Identity of what the record holds: equal for equal runs, in every process"
     values = {f.name:getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in but}
-    text = '\n'.join(f'{k}={describe(v)}' for k,v in values.items())
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    for o in ('edits','cbs','metrics'):
+        if values.get(o) is not None: values[o] = tuple(L(values[o])) # a list and a tuple of them are the same run
+    if 'fit' in values: values['fit'] = (self.fit, getattr(Learner, self.fit, None)) # it may be the user's own method
+    return identity(values)

@@ -12,7 +12,7 @@ import difflib, inspect, warnings
 from fastai.basics import *
 from fastcore.docments import docments
 from .tables import Rows, md_code, md_table, md_text
-from .identity import describe
+from .describe import describe
 from .reload import has_role, plain_function
 from .run import Spec, keep_asked
 from .slots import slot_fields, slots_of
