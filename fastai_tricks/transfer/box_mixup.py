@@ -11,7 +11,7 @@ __all__ = ['BoxMixUp']
 import warnings
 from fastai.vision.all import *
 from ..base.warn import NoEffectWarning
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.callback import TrickCallback
 from ..target.target import plain_tensor
 from ..target.mixup import mix
