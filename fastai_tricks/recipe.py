@@ -12,9 +12,10 @@ import difflib, warnings
 from fastai.vision.all import *
 from .base.tables import Rows, md_code
 from .base.warn import NoEffectWarning, TricksWarning
-from .base.identity import describe
+from .base.describe import describe
 from .base.reload import has_role
 from .base.run import Spec
+from .base.bag import asked_changes
 from .data.samples import assets
 from .data.key import data_key
 from .data.wait import DataWait
@@ -144,6 +145,32 @@ def size_of_run(self:Recipe, dls, n_epoch)->RunSize:
 
 # %% ../nbs/60b_recipe.ipynb #47a0f2d2
 @patch
+def _base(self:Recipe, built, arch, changes):
+    "The record that the tricks of the recipe are applied to"
+    if arch is None and not self.arch: raise ValueError(f"Recipe `{self.name}` names no network. Pass `arch`.")
+    arch,own = _network(ifnone(arch, self.arch)),{'n_epoch':self.n_epoch}
+    if self.pretrained:
+        _warn_unless_normalised(built)
+        if not isinstance(arch, nn.Module): arch = partial(transfer_net, arch)
+        own['splitter'] = transfer_split
+    return Spec(built, arch, **{**own, **changes})
+
+# %% ../nbs/60b_recipe.ipynb #fbc11d1c
+@patch
+def _spec(self:Recipe, called, dls, arch, teacher, verbose, **changes):
+    "The record that the method `called` is about"
+    changes = asked_changes(changes, called, also=('arch','teacher','verbose'))
+    built = dls if isinstance(dls, DataLoaders) else dls()
+    res = self._base(built, arch, changes)
+    now = self.size_of_run(built, res.n_epoch)
+    train_teacher = partial(_train_teacher, self.teacher, dls, res.n_epoch, res.seed)
+    ts = _with_teacher(self.tricks_for(now), self, teacher, train_teacher)
+    for t in ts: res = _apply_where_it_fits(t, res)
+    if verbose: _report(self, res, now)
+    return res
+
+# %% ../nbs/60b_recipe.ipynb #496b2233
+@patch
 def spec(self:Recipe,
     dls, # `DataLoaders`, or a function without arguments that builds them
     arch=None, # Builder of the model, see `build_model`; None: the recipe's own
@@ -151,37 +178,26 @@ def spec(self:Recipe,
     seed:int=None, # Seed of weights, order and augmentation; None: 42
     teacher=None, # For distillation, as for `Distill`; None: train the one of the recipe, at the first `fit`
     verbose:bool=False, # Say what is rescaled
-    **changes, # Further fields of `Spec`
+    **changes, # Further fields of `Spec`: they win over the recipe
 )->Spec:
     "The record of a run by this recipe"
-    if n_epoch is not None and n_epoch<1: raise ValueError(f"`n_epoch` is at least 1, got {n_epoch}.")
-    if arch is None and not self.arch: raise ValueError(f"Recipe `{self.name}` names no network. Pass `arch`.")
-    n_epoch,given = n_epoch or self.n_epoch,{} if seed is None else {'seed':seed}
-    built,arch = dls if isinstance(dls, DataLoaders) else dls(),_network(ifnone(arch, self.arch))
-    if self.pretrained:
-        _warn_unless_normalised(built)
-        if not isinstance(arch, nn.Module): arch = partial(transfer_net, arch)
-        changes = {'splitter':transfer_split, **changes}
-    now = self.size_of_run(built, n_epoch)
-    train_teacher = partial(_train_teacher, self.teacher, dls, n_epoch, seed or 42)
-    ts = _with_teacher(self.tricks_for(now), self, teacher, train_teacher)
-    res = Spec(built, arch, **{'n_epoch':n_epoch, **given, **changes})
-    for t in ts: res = _apply_where_it_fits(t, res)
-    if verbose: _report(self, res, now)
-    return res
+    return self._spec('Recipe.spec', dls, arch, teacher, verbose, n_epoch=n_epoch, seed=seed, **changes)
 
-# %% ../nbs/60b_recipe.ipynb #fbc11d1c
+# %% ../nbs/60b_recipe.ipynb #8303af45
 @patch
 @delegates(Recipe.spec)
-def learner(self:Recipe, dls, arch=None, n_epoch=None, seed=None, verbose=True, **kwargs)->Learner: # Untrained
+def learner(self:Recipe, dls, arch=None, n_epoch=None, seed=None, teacher=None, verbose=True,
+            **kwargs)->Learner: # Untrained
     "An ordinary Learner by this recipe; train it by `fit`, or by the schedule that `spec` names"
-    return self.spec(dls, arch, n_epoch, seed, verbose=verbose, **kwargs).learner()
+    spec = self._spec('Recipe.learner', dls, arch, teacher, verbose, n_epoch=n_epoch, seed=seed, **kwargs)
+    return spec.learner()
 
-# %% ../nbs/60b_recipe.ipynb #496b2233
+# %% ../nbs/60b_recipe.ipynb #d6528551
 @patch
 @delegates(Recipe.spec)
-def fit(self:Recipe, dls, arch=None, n_epoch=None, seed=None, verbose=True, **kwargs)->Learner: # Trained
+def fit(self:Recipe, dls, arch=None, n_epoch=None, seed=None, teacher=None, verbose=True,
+        **kwargs)->Learner: # Trained
     "Build the Learner by this recipe, train it, return it; with `verbose`, say how long it waited for data"
-    spec = self.spec(dls, arch, n_epoch, seed, verbose=verbose, **kwargs)
+    spec = self._spec('Recipe.fit', dls, arch, teacher, verbose, n_epoch=n_epoch, seed=seed, **kwargs)
     learn = spec.learner()
     return spec.train(learn.add_cb(DataWait()) if verbose else learn)

@@ -13,7 +13,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from fastai.basics import *
 from .base.tables import md_code, md_table, md_text, txt_table
-from .base.identity import describe
+from .base.describe import describe
 from .base.reload import has_role
 from .base.trick import tricks
 from .base.bag import Bag

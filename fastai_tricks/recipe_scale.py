@@ -10,7 +10,8 @@ __all__ = []
 # %% ../nbs/60a_recipe_scale.ipynb #64346ebf
 from dataclasses import dataclass
 from fastai.basics import *
-from .base.identity import describe
+from .base.arguments import check_number
+from .base.describe import describe
 from .base.reload import has_role
 from .base.bag import Bag, Diff
 from .recipe_file import Recipe
@@ -81,7 +82,9 @@ def rescaled(self:Recipe,
     size:int=None, # Height and width of the images, in pixels; None: the recipe's
 )->Diff: # Rows of (what, made for, here)
     "What changes when the recipe is used for another run than it was made for"
-    now = RunSize(n_epoch or self.n_epoch, bs or self.bs, size)
+    for name,v in dict(bs=bs, n_epoch=n_epoch, size=size).items():
+        if v is not None: check_number(name, v, least=1, whole=True)
+    now = RunSize(ifnone(n_epoch, self.n_epoch), ifnone(bs, self.bs), size)
     return Diff(self.changes(now)+_cautions(self, now), head=('what','made for','here'), empty='nothing to rescale')
 
 # %% ../nbs/60a_recipe_scale.ipynb #4d209aaa

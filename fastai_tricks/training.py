@@ -12,7 +12,7 @@ import dataclasses, json, math, sys
 from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
 from fastcore.imports import IN_NOTEBOOK
-from .base.identity import describe
+from .base.describe import describe
 from .base.reload import has_role
 from .base.build import seed_everything
 from .base.here import check_writable, versions

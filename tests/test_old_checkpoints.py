@@ -60,7 +60,6 @@ def test_an_old_training_goes_on(training, every, stop, tmp_path):
     trained(training, Checkpoint(tmp_path/'ours', every=every, keep=1), Stop(*stop))
     theirs,ours = read_checkpoint(file),read_checkpoint(tmp_path/'ours')
     assert theirs.keys()==ours.keys() and theirs['state'].keys()==ours['state'].keys()
-    assert theirs['identity']==ours['identity']
 
     tricks,opt,_ = training()
     with warnings.catch_warnings():

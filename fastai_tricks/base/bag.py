@@ -11,7 +11,8 @@ __all__ = ['Bag', 'bag', 'Diff']
 import dataclasses
 from fastai.basics import *
 from .tables import Rows, md_code, md_table
-from .identity import describe, in_short
+from .arguments import check_keywords
+from .describe import describe, in_short
 from .reload import has_role
 from .run import Spec
 from .slots import refuse_both
@@ -68,31 +69,48 @@ def apply(self:Bag, spec:Spec)->Spec: # The changed record
     return spec
 
 # %% ../../nbs/07b_base.bag.ipynb #29edaa88
+def asked_changes(
+    changes:dict, # Fields of `Spec` that a caller gave, None for those that were left to us
+    called:str, # What was called, such as 'Bag.fit'
+    also=(), # Further arguments of what was called
+)->dict: # Fields to values, their names in `asked`
+    "What a caller asked for, as fields of a record that no trick changes"
+    known = [o.name for o in dataclasses.fields(Spec) if o.name not in ('dls','arch','tricks','asked')]
+    check_keywords(changes, [*also, *known], called)
+    given = {k:v for k,v in changes.items() if v is not None}
+    return {**given, 'asked':tuple(given)}
+
+# %% ../../nbs/07b_base.bag.ipynb #c99d0562
+@patch
+def _spec(self:Bag, called, dls, arch, **changes):
+    "The record that the method `called` is about"
+    return self.apply(Spec(dls, arch, **asked_changes(changes, called)))
+
+# %% ../../nbs/07b_base.bag.ipynb #1c7b003d
 @patch
 def spec(self:Bag,
     dls, # `DataLoaders`, or a function without arguments that builds them
     arch, # Builder of the model, see `build_model`
     n_epoch:int=None, # Epochs; None: 5
     seed:int=None, # Seed of weights, order and augmentation; None: 42
-    **changes, # Further fields of `Spec`
+    **changes, # Further fields of `Spec`: they win over the tricks
 )->Spec:
     "The record of a run with every trick of the bag"
-    given = {k:v for k,v in dict(n_epoch=n_epoch, seed=seed).items() if v is not None}
-    return self.apply(Spec(dls, arch, **given, **changes))
+    return self._spec('Bag.spec', dls, arch, n_epoch=n_epoch, seed=seed, **changes)
 
-# %% ../../nbs/07b_base.bag.ipynb #ef22ee7c
+# %% ../../nbs/07b_base.bag.ipynb #8fd1d3ba
 @patch
 @delegates(Bag.spec)
 def learner(self:Bag, dls, arch, n_epoch=None, seed=None, **changes)->Learner: # Untrained
     "An ordinary Learner with every trick of the bag"
-    return self.spec(dls, arch, n_epoch, seed, **changes).learner()
+    return self._spec('Bag.learner', dls, arch, n_epoch=n_epoch, seed=seed, **changes).learner()
 
-# %% ../../nbs/07b_base.bag.ipynb #c99d0562
+# %% ../../nbs/07b_base.bag.ipynb #8fbf2e93
 @patch
 @delegates(Bag.spec)
 def fit(self:Bag, dls, arch, n_epoch=None, seed=None, **changes)->Learner: # Trained
     "Build the Learner with every trick of the bag, train it, return it"
-    return self.spec(dls, arch, n_epoch, seed, **changes).train()
+    return self._spec('Bag.fit', dls, arch, n_epoch=n_epoch, seed=seed, **changes).train()
 
 # %% ../../nbs/07b_base.bag.ipynb #6e608ef8
 class Diff(Rows):

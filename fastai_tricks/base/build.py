@@ -9,8 +9,9 @@ __all__ = ['build_model', 'seed_everything']
 
 # %% ../../nbs/02a_base.build.ipynb #69500b44
 import difflib, inspect, random
+from weakref import WeakKeyDictionary
 from fastai.basics import *
-from .identity import describe
+from .describe import describe
 from .reload import has_role
 
 # %% ../../nbs/02a_base.build.ipynb #6902935d
@@ -96,3 +97,31 @@ def plain_lr(
     "`lr` as plain floats"
     if isinstance(lr, slice): return slice(plain_lr(lr.start), plain_lr(lr.stop))
     return float(lr) if isinstance(lr, float) else lr
+
+# %% ../../nbs/02a_base.build.ipynb #77f30e2d
+def given_lr(
+    lr, # A float, a slice of two, or None; a float that was scaled knows its `given`
+):
+    "`lr` as it was before it was scaled"
+    if isinstance(lr, slice): return slice(given_lr(lr.start), given_lr(lr.stop))
+    return getattr(lr, 'given', lr)
+
+# %% ../../nbs/02a_base.build.ipynb #7ca926d5
+scaled_rates = globals().get('scaled_rates', WeakKeyDictionary()) # Learner to (rate as given, as scaled)
+
+# %% ../../nbs/02a_base.build.ipynb #db133d3d
+def set_lr(
+    learn:Learner, # Gets the rate
+    lr, # A float, a slice, or None
+):
+    "Make `lr` the rate of `learn`, in plain floats, and note what it was scaled from"
+    learn.lr = plain_lr(lr)
+    if given_lr(lr)!=lr: scaled_rates[learn] = given_lr(lr),learn.lr
+
+# %% ../../nbs/02a_base.build.ipynb #83fe49e0
+def unscaled_lr(
+    learn:Learner, # Its rate may have been scaled
+):
+    "The rate of `learn` as it was given; its rate, if that was set by hand since"
+    given,scaled = scaled_rates.get(learn, (None,None))
+    return learn.lr if given is None or learn.lr!=scaled else given

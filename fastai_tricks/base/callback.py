@@ -8,16 +8,16 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.callback.html.md"""
 __all__ = ['TrickCallback']
 
 # %% ../../nbs/06_base.callback.ipynb #a072fde5
-import functools, inspect, zlib
-from contextvars import ContextVar
+import functools, inspect, warnings, zlib
 from fastai.basics import *
-from fastai.callback.fp16 import MixedPrecision
-from .identity import describe
+from .describe import describe
 from .reload import has_role
 from .build import plain_lr
 from .order import Order
 from .wrap import wrap
 from .slots import refuse_both
+from .export import exporting
+from .runs import current_run, run_of
 
 # %% ../../nbs/06_base.callback.ipynb #e7d0a719
 def seed_for(
@@ -34,6 +34,8 @@ class TrickCallback(Callback):
     role = 'callback'
     slot = None # What only one trick of a run may set, see `slots`
     in_export = False # Does the exported Learner keep it?
+    hears_inner = True # Does it hear of runs inside of its fit?
+    of_batch = {} # Attributes that belong to the batch under way, and what they are between batches
     run_valid = False
     order = Order.TARGET
     def __new__(cls, *args, **kwargs):
@@ -76,8 +78,81 @@ def after_create(self:TrickCallback): self.refuse_others()
 # %% ../../nbs/06_base.callback.ipynb #351c196b
 @patch
 def before_fit(self:TrickCallback):
+    "Set up for a fit, once"
+    run = current_run(self.learn)
+    if run is not None and (not run.trains or run.has_set_up(self)): return
+    if run is not None: run.set_up.append(self)
     self.refuse_others()
     self.rng = np.random.default_rng(seed_for(type(self).__name__))
+    self.setup()
+
+# %% ../../nbs/06_base.callback.ipynb #2ef9671e
+@patch
+def setup(self:TrickCallback): "What a fit needs, before it begins"
+
+# %% ../../nbs/06_base.callback.ipynb #fbbbc4cd
+@patch
+def teardown(self:TrickCallback, learn): "Undo what `setup` did to `learn`, also if it did only a part"
+
+# %% ../../nbs/06_base.callback.ipynb #538e20d8
+@patch
+def after_fit(self:TrickCallback):
+    "Take down what was set up for this fit"
+    run = current_run(self.learn)
+    if run is None or any(o is self for o in run.set_up): self._end(self.learn)
+
+# %% ../../nbs/06_base.callback.ipynb #650ab4cf
+@patch
+def _end(self:TrickCallback, learn):
+    "Leave a fit"
+    run = current_run(learn)
+    if run is not None: run.set_up = [o for o in run.set_up if o is not self]
+    self.forget_batch()
+    self.remove_columns(learn)
+    self.teardown(learn)
+
+# %% ../../nbs/06_base.callback.ipynb #ca2078ca
+@patch
+def forget_batch(self:TrickCallback):
+    "Hold nothing of a batch"
+    for k,v in self.of_batch.items(): setattr(self, k, copy(v))
+
+# %% ../../nbs/06_base.callback.ipynb #a97d9441
+@patch
+def pause(self:TrickCallback)->dict: # For `go_on`
+    "Put aside what belongs to the batch under way"
+    res = {k:getattr(self, k) for k in self.of_batch}
+    self.forget_batch()
+    return res
+
+# %% ../../nbs/06_base.callback.ipynb #87da6c40
+@patch
+def go_on(self:TrickCallback,
+    state:dict, # As `pause` gave it
+):
+    "Take the batch up again"
+    for k,v in state.items(): setattr(self, k, v)
+
+# %% ../../nbs/06_base.callback.ipynb #739ad3b6
+@patch
+def add_columns(self:TrickCallback,
+    columns, # Metrics
+):
+    "Log `columns` while the fit goes on"
+    run = current_run(self.learn)
+    if run is None: return # nothing is logged
+    run.columns.append((self, list(columns)))
+    self.learn.metrics = self.learn.metrics + L(columns)
+
+# %% ../../nbs/06_base.callback.ipynb #65ca0c86
+@patch
+def remove_columns(self:TrickCallback,
+    learn:Learner, # The Learner, or None
+):
+    "Log no columns"
+    run = current_run(learn)
+    mine = [c for cb,columns in (run.columns if run else []) if cb is self for c in columns]
+    if mine: learn.metrics = [o for o in learn.metrics if not any(o is c for c in mine)]
 
 # %% ../../nbs/06_base.callback.ipynb #fe963903
 @patch
@@ -88,7 +163,10 @@ def draw(self:TrickCallback)->bool:
 
 # %% ../../nbs/06_base.callback.ipynb #bc9ea30d
 @patch
-def on_error(self:TrickCallback, learn): "Undo what a fit that was left by an exception would leave behind"
+def on_error(self:TrickCallback, learn):
+    "Undo what a fit that was left by an exception would leave behind"
+    run = current_run(learn)
+    if run is None or any(o is self for o in run.set_up): self._end(learn)
 
 # %% ../../nbs/06_base.callback.ipynb #e8ceb508
 @patch(as_prop=True)
@@ -113,53 +191,33 @@ def fresh(self:TrickCallback):
 def __repr__(self:TrickCallback):
     return f"{type(self).__name__}({', '.join(f'{k}={describe(v)}' for k,v in self.given.items())})"
 
-# %% ../../nbs/06_base.callback.ipynb #6f71cf22
-def _leave_autocast(learn, before):
-    "Leave the autocast that `MixedPrecision` entered for a batch that did not end"
-    for cb in learn.cbs:
-        autocast = cb.__dict__.get('autocast') if isinstance(cb, MixedPrecision) else None
-        if autocast is None: continue
-        entered = torch.is_autocast_enabled(autocast.device)!=before.get(autocast.device, False)
-        if entered: autocast.__exit__(None, None, None)
+# %% ../../nbs/06_base.callback.ipynb #5fb497ad
+def _is_of(cb, run):
+    "Does callback `cb` belong to `run`, and not to one around it?"
+    return not any(cb is o for o in run.known) or any(cb is o for o in run.set_up)
+
+# %% ../../nbs/06_base.callback.ipynb #627dd375
+def _tell_error(cb, learn):
+    "Call `on_error` of `cb`; what it raises is a warning"
+    try: cb.on_error(learn)
+    except BaseException as e:
+        warnings.warn(f"`{type(cb).__name__}` could not clean up after an error: {type(e).__name__}: {e}")
 
 # %% ../../nbs/06_base.callback.ipynb #b16e795f
 def _cleaned_up(f):
-    "Wrap `Learner.fit`: if an exception leaves it, call `on_error` of our callbacks and leave autocast"
+    "Wrap `Learner.fit`: a run, and if an exception leaves it, call `on_error` of our callbacks"
     @functools.wraps(f)
     def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
         cbs = L(cbs).map(lambda o: o() if isinstance(o, type) and has_role(o, 'callback') else o)
-        ours = [o for o in [*self.cbs, *cbs] if hasattr(o, 'on_error')]
-        autocast = {o:torch.is_autocast_enabled(o) for o in ('cpu','cuda')}
-        try: return f(self, n_epoch, lr=plain_lr(lr), wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)
-        except BaseException:
-            for o in ours: o.on_error(self)
-            _leave_autocast(self, autocast)
-            raise
+        with run_of(self, 'fit') as run:
+            ours = [o for o in [*self.cbs, *cbs] if hasattr(o, 'on_error')]
+            try: return f(self, n_epoch, lr=plain_lr(lr), wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)
+            except BaseException:
+                for o in ours:
+                    if _is_of(o, run): _tell_error(o, self)
+                raise
     return fit
 
 # %% ../../nbs/06_base.callback.ipynb #5f615e17
 wrap(Learner, 'fit', _cleaned_up,
-     why='fastai tells no callback of an interrupt or an error: ours clean up, and autocast is left')
-
-# %% ../../nbs/06_base.callback.ipynb #666a72b9
-exporting = globals().get('exporting', ContextVar('exporting', default=False)) # True while `Learner.export` writes
-
-# %% ../../nbs/06_base.callback.ipynb #bbbb7a52
-def _without_ours(f):
-    "Wrap `Learner.export`: the file holds none of our callbacks, the Learner keeps them"
-    @functools.wraps(f)
-    def export(self, *args, **kwargs):
-        cbs,ours = self.cbs,[o for o in self.cbs if not getattr(o, 'in_export', True)]
-        names = [k for k,v in self.__dict__.items() if any(v is o for o in ours)]
-        held,token = {k:self.__dict__.pop(k) for k in names},exporting.set(True)
-        self.cbs = L(o for o in cbs if not any(o is p for p in ours))
-        try: return f(self, *args, **kwargs)
-        finally:
-            exporting.reset(token)
-            self.cbs = cbs
-            self.__dict__.update(held)
-    return export
-
-# %% ../../nbs/06_base.callback.ipynb #2b518de9
-wrap(Learner, 'export', _without_ours,
-     why='the file holds none of our callbacks: it loads without this package and without a teacher')
+     why='fastai tells no callback of an interrupt or an error: ours clean up')

@@ -1,4 +1,4 @@
-"""A trick works beside what users have, leaves with the export, draws its own numbers, and refuses wrong use.
+"""A trick works beside what users have, lives through what happens inside a fit, leaves with the export, draws its own numbers, and refuses wrong use.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/base.companions.html.md"""
 
@@ -13,9 +13,9 @@ from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
 from .build import build_model
 from .order import Order
-from .trial import CheckNet, Overflow, check_dls, pickle_without, silent_learner, train_silently
+from .trial import CheckNet, Overflow, check_dls, pickle_without, same_trail, silent_learner, trail, train_silently
 from .amp import AMP
-from .laws import LawBroken, check_validation, law, must
+from .laws import LawBroken, check_validation, fit_events, law, must
 
 # %% ../../nbs/09a_base.companions.ipynb #c59a2a92
 def _no_batch_norm(arch, n_out, c_in=3):
@@ -79,6 +79,53 @@ def first_line(
     "What `e` says, its kind before it unless it is a broken law"
     if isinstance(e, AssertionError): return str(e)
     return f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
+
+# %% ../../nbs/09a_base.companions.ipynb #616e5d1c
+class Inside(Callback):
+    "Validate and predict at every event of a fit"
+    in_export = False
+    def __init__(self,
+        order:float=Order.LOSS, # Among the callbacks of the event
+        events=fit_events, # Names of the events
+    ):
+        self.order,self._busy = order,False
+        self.records = [] # what `validate` returned
+        for o in events: setattr(self, o, self.look)
+
+    def look(self):
+        "Validate and predict, unless it is this that calls"
+        if self._busy: return
+        self._busy = True
+        try:
+            self.records.append(self.learn.validate())
+            self.learn.get_preds()
+        finally: self._busy = False
+
+# %% ../../nbs/09a_base.companions.ipynb #6c46f5cb
+def _validated_and_trained(spec, *cbs):
+    "A Learner of `spec` that validated, then trained with `cbs`; all that the training gave; and what `validate` returned"
+    learn = silent_learner(spec)
+    record = learn.validate()
+    spec.train(learn.add_cbs(cbs))
+    return learn,trail(learn)+[tensor(o, dtype=torch.float64) for o in learn.recorder.values],record
+
+# %% ../../nbs/09a_base.companions.ipynb #0dee1c73
+@law
+def law_re_entrant(case):
+    "Validation and prediction inside a fit, before it and after it change nothing"
+    plain = silent_learner(case.base)
+    n,seen = len(plain.validate()),0
+    learn,alone,record = _validated_and_trained(case.spec)
+    records = [record, learn.validate()]
+    must(plain.recorder.metric_names==learn.recorder.metric_names, 'the names of the metrics are others')
+    early = [o for o in fit_events if o!='after_loss'] # who changes the loss before others must be added to it
+    for inside in (Inside(), Inside(Order.FIRST, early)):
+        _,found,_ = _validated_and_trained(case.spec, inside)
+        must(same_trail(alone, found), 'a validation inside a fit changes the training')
+        records += inside.records
+    other = first(o for o in records if len(o)!=n)
+    must(other is None, f"`validate` returns {other}, a plain Learner's has {n} values")
+    return f'{len(records)} validations, before, within and after a fit, changed nothing'
 
 # %% ../../nbs/09a_base.companions.ipynb #267df47b
 def _plain_net(n_out, c_in=3):

@@ -15,6 +15,7 @@ from fastai.callback.progress import ProgressCallback
 from .run import Spec
 from .trial import Strike, batch_events, learner_state, same_trail, silent_learner, trail
 from .trial import train_silently
+from .autocast import kind_of
 from .amp import AMP
 from .trick import Trick
 
@@ -81,7 +82,7 @@ def law_exact(case):
     return f"equals {', '.join(case.exact)}"
 
 # %% ../../nbs/09_base.laws.ipynb #e8a797a6
-_events = [
+fit_events = [
     'before_fit', 'before_epoch', 'before_train', *batch_events, 'after_train',
     'before_validate', 'after_validate', 'after_epoch', 'after_fit',
 ]
@@ -140,14 +141,14 @@ def _find_rate(case):
 def law_no_trace(case):
     "After an exception at any event, the Learner is what a plain one would be"
     excs = [KeyboardInterrupt('stop'), RuntimeError('CUDA out of memory'), ValueError('bad batch')]
-    places = [(event, None) for event in _events]
+    places = [(event, None) for event in fit_events]
     if 'bf16' not in case.skip: places += [(event, partial(AMP, 'bf16')) for event in batch_events[:3]]
     strikes = [(event, order, amp) for event,amp in places for order in (-1000,1000)]
     for i,(event,order,amp) in enumerate(strikes):
         exc = excs[(i//2 + i%2)%3] # each event meets two kinds
         _compare_after(case, Strike(event, exc, order), amp)
     _find_rate(case)
-    return f'{len(strikes)} exceptions at {len(_events)} events, and lr_find'
+    return f'{len(strikes)} exceptions at {len(fit_events)} events, and lr_find'
 
 # %% ../../nbs/09_base.laws.ipynb #bb43ad49
 def _amp_dtype(learn):
@@ -161,7 +162,7 @@ def _loss_by_hand(learn):
     "The user's loss over the validation set, in the precision of the Learner"
     learn.model.eval()
     dl,dtype = learn.dls.valid,_amp_dtype(learn)
-    device = dl.device.type if dl.device else 'cpu'
+    device = kind_of(dl.device)
     total = n = 0
     with torch.no_grad(), torch.autocast(device, dtype=dtype, enabled=dtype is not None):
         for xb,yb in dl:

@@ -10,7 +10,8 @@ __all__ = ['trick', 'as_trick']
 # %% ../../nbs/07a_base.register.ipynb #62d6001c
 import inspect
 from fastai.basics import *
-from .identity import describe
+from .describe import describe
+from .build import callback_factory
 from .reload import has_role, outlives, plain_function, same_place, same_text
 from .trick import Trick, tricks
 
@@ -81,8 +82,7 @@ def _callback_trick(name, make):
 # %% ../../nbs/07a_base.register.ipynb #31eb424a
 def _of_callback(o):
     "The trick of a callback that was not registered: instance, class or partial; None for anything else"
-    if isinstance(o, Callback):
-        return _callback_trick(type(o).__name__, o.fresh if has_role(o, 'callback') else partial(deepcopy, o))
+    if isinstance(o, Callback): return _callback_trick(type(o).__name__, callback_factory(o))
     cls = o.func if isinstance(o, partial) else o
     if not (isinstance(cls, type) and issubclass(cls, Callback)): return None
     return _callback_trick(describe(o) if isinstance(o, partial) else cls.__name__, o)

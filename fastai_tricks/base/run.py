@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from fastai.basics import *
 import fastai.callback.schedule # `fit_one_cycle`
 from .tables import Rows
-from .identity import describe, in_short
+from .identity import CannotTell, identity
+from .describe import in_short
 from .arguments import check_keywords, check_number, check_rate
 from .loaders import with_batches_left
-from .build import build_model, callback_factory, plain_lr, seed_everything
+from .build import build_model, callback_factory, plain_lr, seed_everything, set_lr
 from .task import metrics_for, n_channels, n_outputs, refuse_misfit, refuse_one_answer
 
 # %% ../../nbs/03_base.run.ipynb #7488554e
@@ -76,6 +77,36 @@ def add(self:Spec,
     "The same run with further `cbs` and `edits` after those it has"
     return self.copy(cbs=self.cbs+tuple(L(cbs)), edits=self.edits+tuple(L(edits)))
 
+# %% ../../nbs/03_base.run.ipynb #62e66a8b
+def _keep_arguments(before, after, name):
+    "The arguments `name` of `after` with those of `before`; none of `after` where they are of another method"
+    own = name=='fit_kw' and 'fit' in before.asked and after.fit!=before.fit
+    return {**({} if own else getattr(after, name)), **getattr(before, name)}
+
+# %% ../../nbs/03_base.run.ipynb #3cd6cb1f
+def _keep_added(before, after, name):
+    "What was added to `name`, with what is missing of `before` in front"
+    kept = getattr(after, name)
+    return tuple(o for o in getattr(before, name) if not any(o is p for p in kept)) + kept
+
+# %% ../../nbs/03_base.run.ipynb #81e221d5
+_keepers = dict(
+    fit_kw   = _keep_arguments,
+    model_kw = _keep_arguments,
+    cbs      = _keep_added,
+    edits    = _keep_added)
+
+# %% ../../nbs/03_base.run.ipynb #446b79d9
+def keep_asked(
+    before:Spec, # A record, some of whose fields the caller named
+    after:Spec, # What a trick made of it
+)->Spec: # `after`, with what the caller asked for
+    "Undo what a trick changed of the fields that the caller named"
+    names = before.asked + (('fit_kw',) if 'fit' in before.asked and 'fit_kw' not in before.asked else ())
+    plain = {o:getattr(before, o) for o in names if o not in _keepers}
+    merged = {o:_keepers[o](before, after, o) for o in names if o in _keepers}
+    return after.copy(**plain, **merged, asked=before.asked)
+
 # %% ../../nbs/03_base.run.ipynb #e462e51b
 @patch
 def _data(self:Spec)->DataLoaders:
@@ -113,16 +144,19 @@ def learner(self:Spec)->Learner: # Untrained
     dls = self._data()
     model = self._model(dls)
     seed_everything(self.seed, dls)
+    rate = self.lr(dls) if callable(self.lr) else self.lr
     kw = dict(
         opt_func=self.opt_func,
-        lr=plain_lr(self.lr(dls) if callable(self.lr) else self.lr),
+        lr=plain_lr(rate),
         wd=self.wd,
         splitter=self.splitter,
         metrics=L(metrics_for(dls, self.loss_func) if self.metrics is None else self.metrics),
         cbs=[o() for o in self.cbs],
     )
     if self.loss_func is not None: kw['loss_func'] = self.loss_func
-    return Learner(dls, model, **kw)
+    learn = Learner(dls, model, **kw)
+    if rate is not defaults.lr: set_lr(learn, rate)
+    return learn
 
 # %% ../../nbs/03_base.run.ipynb #e7894e5a
 @patch
@@ -155,8 +189,10 @@ def _repr_markdown_(self:Spec): return self.rows()._repr_markdown_()
 @patch
 def key(self:Spec,
     but=('seed','tricks','asked'), # Fields that do not count
-)->str: # 12 hex digits
-    "Checksum of what the record says: equal for equal runs, in every process"
+)->str: # 16 hex digits
+    "Identity of what the record holds: equal for equal runs, in every process"
     values = {f.name:getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in but}
-    text = '\n'.join(f'{k}={describe(v)}' for k,v in values.items())
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    for o in ('edits','cbs','metrics'):
+        if values.get(o) is not None: values[o] = tuple(L(values[o])) # a list and a tuple of them are the same run
+    if 'fit' in values: values['fit'] = (self.fit, getattr(Learner, self.fit, None)) # it may be the user's own method
+    return identity(values)

@@ -26,6 +26,12 @@ slots.update({
     'teacher':       'Keep one teacher, or average the answers of several in one module.',
 })
 
+# %% ../../nbs/05a_base.slots.ipynb #2faa0572
+slot_fields = dict( # Name of a slot to the field of `Spec` that it is about
+    optimizer = 'opt_func',
+    rate      = 'lr',
+    schedule  = 'fit')
+
 # %% ../../nbs/05a_base.slots.ipynb #704bd821
 def slots_of(
     o, # A trick or a callback, with a name or several in `slot`

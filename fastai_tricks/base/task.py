@@ -11,7 +11,7 @@ __all__ = []
 import sys
 from fastai.vision.all import *
 from fastai.data.transforms import get_c
-from .identity import describe
+from .describe import describe
 from .build import argument_names, is_torchvision
 
 # %% ../../nbs/02d_base.task.ipynb #9f3af2ac

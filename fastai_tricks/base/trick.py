@@ -8,14 +8,15 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.trick.html.md"""
 __all__ = ['tricks', 'TrickTable', 'Trick', 'effects']
 
 # %% ../../nbs/07_base.trick.ipynb #2b430133
-import difflib, inspect
+import difflib, inspect, warnings
 from fastai.basics import *
 from fastcore.docments import docments
 from .tables import Rows, md_code, md_table, md_text
-from .identity import describe
+from .describe import describe
 from .reload import has_role, plain_function
-from .run import Spec
-from .slots import slots_of
+from .run import Spec, keep_asked
+from .slots import slot_fields, slots_of
+from .warn import NoEffectWarning
 
 # %% ../../nbs/07_base.trick.ipynb #eabbbbf5
 class TrickTable(dict):
@@ -105,8 +106,19 @@ def __call__(self:Trick, *args, **kwargs)->Trick:
 
 # %% ../../nbs/07_base.trick.ipynb #337c99d5
 @patch
+def _is_taken(self:Trick, spec):
+    "Did the caller name what this trick is about? Then it is said"
+    field = slot_fields.get(first(slots_of(self)))
+    if field not in spec.asked: return False
+    warnings.warn(f"`{self.name}` is left out, for you gave `{field}={describe(getattr(spec, field))}`. "
+                  f"With it goes all that it sets: {self.touches or 'see its card'}.", NoEffectWarning, stacklevel=4)
+    return True
+
+# %% ../../nbs/07_base.trick.ipynb #f7b28d86
+@patch
 def apply(self:Trick, spec:Spec)->Spec: # The changed record
     "The run `spec` with this trick"
+    if self._is_taken(spec): return spec
     needed = [k for k,v in self.params.items() if v is inspect.Parameter.empty and self.kw.get(k) is None]
     if needed:
         what = docments(self.source).get(needed[0]) or 'it has no default'
@@ -115,7 +127,7 @@ def apply(self:Trick, spec:Spec)->Spec: # The changed record
     if not has_role(res, 'spec'):
         raise ValueError(f"The function of trick `{self.name}` must return a `Spec`, got {type(res).__name__}. "
                          "End it with `return spec.copy(...)`.")
-    return res.copy(tricks=spec.tricks+(self,))
+    return keep_asked(spec, res).copy(tricks=spec.tricks+(self,))
 
 # %% ../../nbs/07_base.trick.ipynb #44824bae
 @patch

@@ -8,32 +8,28 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/data.folders.html.md"""
 __all__ = ['folder_dls', 'named_dls']
 
 # %% ../../nbs/12_data.folders.ipynb #2e92d152
-import difflib, hashlib, psutil
+import difflib, hashlib, os, psutil, warnings
 from fastai.vision.all import *
 from ..base.build import seed_everything
+from ..base.warn import TricksWarning
+from ..base.refuse import listed
 from .memory import in_memory
 from .samples import tiny_dls
-
-# %% ../../nbs/12_data.folders.ipynb #4ca7117b
-_held_out = ('valid','val','validation','test','testing') # names of folders with a validation set
-
-def _train_and_held(path):
-    "The folders of both parts; None for the second if `path` does not say it"
-    train = path/'train' if (path/'train').is_dir() else path/'training'
-    held  = first(path/o for o in _held_out if (path/o).is_dir()) if train.is_dir() else None
-    return (train if held else path),held
+from .images import SeenImageBlock, check_images
+from .layout import layout_of
+from .overlap import same_files
 
 # %% ../../nbs/12_data.folders.ipynb #2c7bc2d5
-def _hold_out(files, pct):
-    "Hold out `pct` of each class: all files, the held out ones last, and how many come first"
-    draw = lambda f: hashlib.md5(f'{f.parent.name}/{f.name}'.encode()).hexdigest()
+def _hold_out(pairs, pct):
+    "Hold out `pct` of each class; `pairs` of file and class: those to train on, and those to measure with"
+    draw = lambda pair: hashlib.md5(f'{pair[0].parent.name}/{pair[0].name}'.encode()).hexdigest()
     train,valid = [],[]
-    for fs in groupby(files, lambda o: o.parent.name).values():
-        fs = sorted(fs, key=draw)
-        k = max(1, round(len(fs)*pct)) if len(fs)>1 else 0
-        valid += fs[:k]
-        train += fs[k:]
-    return L(sorted(train) + sorted(valid)),len(train)
+    for of_class in groupby(pairs, itemgetter(1)).values():
+        drawn = sorted(of_class, key=draw)
+        k = max(1, round(len(drawn)*pct)) if len(drawn)>1 else 0
+        valid += drawn[:k]
+        train += drawn[k:]
+    return sorted(train),sorted(valid)
 
 # %% ../../nbs/12_data.folders.ipynb #bbe9fb07
 def _check_folder(path):
@@ -43,37 +39,45 @@ def _check_folder(path):
         raise ValueError(f"{path} is a file; `path` is a folder with a subfolder for each class.")
 
 # %% ../../nbs/12_data.folders.ipynb #36cb51ec
-def _check_classes(path, files):
-    "The names of at least two classes"
-    if not files:
-        raise ValueError(f"There is no image in {path}. It needs a subfolder for each class, with images inside.")
-    names = sorted({o.parent.name for o in files})
-    if len(names)<2:
-        raise ValueError(f"{path} has one class only, `{names[0]}`. "
-                         "It needs a subfolder for each of at least two classes.")
-    return names
+def _split(path, layout, valid_pct):
+    "Pairs of file and class to train on and to measure with, and where the last come from"
+    train,valid,source = layout.train,layout.valid,layout.source
+    if not valid:
+        train,valid = _hold_out(layout.train, valid_pct)
+        source = f'{valid_pct:.0%} of each class, chosen by file name'
+    if not valid:
+        raise ValueError(f"No image is left to measure with: {path} has {len(train)}, and `valid_pct` is {valid_pct}.")
+    return train,valid,'; '.join([source, *layout.notes])
 
 # %% ../../nbs/12_data.folders.ipynb #9c273d15
-def _folder_items(path, valid_pct):
-    "Files, those to measure with last; how many come first; names of the classes; where the last come from"
-    train,held = _train_and_held(path)
-    files = L(sorted(get_image_files(train)))
-    names = _check_classes(path, files)
-    if held: items,n_train = files + sorted(get_image_files(held)),len(files)
-    else:    items,n_train = _hold_out(files, valid_pct)
-    unknown = {o.parent.name for o in items[n_train:]} - set(names)
-    if unknown: raise ValueError(f"{held} has classes that {train} has not: {', '.join(sorted(unknown))}.")
-    if n_train==len(items):
-        raise ValueError(f"No image is left to measure with: {path} has {len(items)}, and `valid_pct` is {valid_pct}.")
-    source = f'the folder `{held.name}`' if held else f'{valid_pct:.0%} of each class, chosen by file name'
-    return items,n_train,names,source
+def _empty_folders(pairs):
+    "Folders without anything in them, beside those of the classes"
+    homes = {first(p for p in f.parents if p.name==c).parent for f,c in pairs}
+    folders = [o for home in homes for o in home.iterdir() if o.is_dir() and not o.name.startswith('.')]
+    return sorted(o for o in folders if not any(os.scandir(o)))
 
 # %% ../../nbs/12_data.folders.ipynb #948d43b0
-def _check_image(f):
-    "Refuse a file that holds no image"
-    try: Image.open(f).verify()
-    except Exception as e:
-        raise ValueError(f"Cannot read {f}: {str(e) or type(e).__name__}. Repair or remove it.") from e
+def _warn_of(train, valid):
+    "Warn of what looks wrong in pairs of file and class"
+    if empty := _empty_folders(train):
+        warnings.warn(f"These folders are empty, and no classes: {listed(empty, 5)}.", TricksWarning)
+    if same := same_files([f for f,_ in train], [f for f,_ in valid]):
+        what = 'image to measure with is' if len(same)==1 else 'images to measure with are'
+        warnings.warn(f"{len(same)} {what} trained on as well: {listed(same, 5)}. The result will look too good.",
+                      TricksWarning)
+
+# %% ../../nbs/12_data.folders.ipynb #31154cfb
+def _labeller(pairs):
+    "A function from file to class that is right for all `pairs`, and loads where this package is not"
+    above = [RegexLabeller(f'([^/]+)(?:/[^/]+){{{n}}}$') for n in (2,3,4)]
+    def is_right(f): return all(_label(f, o)==c for o,c in pairs)
+    return first(f for f in (parent_label, *above) if is_right(f)) or dict(pairs).__getitem__
+
+# %% ../../nbs/12_data.folders.ipynb #ca714418
+def _label(f, file):
+    "What `f` says of `file`; None: it cannot say"
+    try: return f(file)
+    except AssertionError: return None
 
 # %% ../../nbs/12_data.folders.ipynb #c947f480
 def _fits_memory(n, size, max_gb):
@@ -82,6 +86,16 @@ def _fits_memory(n, size, max_gb):
     return n*3*size*size<=1e9*min(max_gb, .8*free)
 
 # %% ../../nbs/12_data.folders.ipynb #f8df40b5
+def _block(train, valid, size, batch_tfms):
+    "The `DataBlock` for pairs of file and class"
+    names = sorted({c for _,c in train})
+    return DataBlock(
+        (SeenImageBlock(), CategoryBlock(names)), get_y=_labeller(train+valid),
+        splitter=IndexSplitter(range(len(train), len(train+valid))),
+        item_tfms=Resize(size, method=ResizeMethod.Squish),
+        batch_tfms=[Normalize.from_stats(*imagenet_stats), *L(batch_tfms)])
+
+# %% ../../nbs/12_data.folders.ipynb #ffaaa3be
 def folder_dls(
     path, # Folder with a subfolder for each class, or with `train` and `valid` (or `test`) that have them
     size:int=128, # Images are resized to `size` x `size` pixels, without cropping
@@ -92,18 +106,20 @@ def folder_dls(
     max_gb:float=4., # Keep decoded images that fit into this, in GB, and into the memory that is free; else read files
     cache=None, # Folder to keep the decoded images in, see `in_memory`; None: do not
     device=None, # Where batches go; None: fastai's default device
-)->DataLoaders:
+    level:int=None, # Which folder below `path` names the class, from 1; None: as the names of folders say
+    train:str=None, # Name of the folder to train on; None: as the names of folders say
+    valid:str=None, # Name of the folder to measure with; None: as the names of folders say
+)->DataLoaders: # `dls.held_out` says where the validation set comes from, and what is not used
     "The images below `path`, classes by folder name"
     path = Path(path).expanduser()
     _check_folder(path)
-    items,n_train,names,source = _folder_items(path, valid_pct)
-    block = DataBlock(
-        (ImageBlock, CategoryBlock(names)), get_y=parent_label, splitter=IndexSplitter(range(n_train, len(items))),
-        item_tfms=Resize(size, method=ResizeMethod.Squish),
-        batch_tfms=[Normalize.from_stats(*imagenet_stats), *L(batch_tfms)])
+    trained,measured,source = _split(path, layout_of(path, level, train, valid), valid_pct)
+    items = L(f for f,_ in trained+measured)
+    check_images(items)
+    _warn_of(trained, measured)
     keep = _fits_memory(len(items), size, max_gb)
-    for o in items[:1] if keep else items: _check_image(o) # decoding names the others
-    dls = block.dataloaders(items, bs=min(bs, n_train), device=device, **(dict(num_workers=0) if keep else {}))
+    dls = _block(trained, measured, size, batch_tfms).dataloaders(
+        items, bs=min(bs, len(trained)), device=device, **(dict(num_workers=0) if keep else {}))
     if keep: dls = in_memory(dls, max_gb, cache)
     dls.held_out = source
     if seed is not None: seed_everything(seed, dls)

@@ -8,9 +8,11 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/data.memory.html.md"""
 __all__ = ['MemoryDL', 'in_memory']
 
 # %% ../../nbs/10_data.memory.ipynb #1acf4d0c
-import hashlib, json, math, os, pickle, psutil, warnings, zlib
+import json, math, os, psutil, warnings, zlib
 from fastai.vision.all import *
 from ..base.warn import TricksWarning
+from ..base.identity import identity
+from ..base.dataset import held_items, item_parts
 from ..base.loaders import copied, keep_short_batch, like, rebuilt
 from ..base.items import Unreadable, decoded, first_item
 
@@ -34,6 +36,10 @@ class MemoryDL(TfmdDL):
         "Loaders of the same items share the memory; for other items (`test_dl`, `export`) the usual loader takes over"
         if dataset is None or dataset is self.dataset: return copied(self, cls, **{**kwargs, 'num_workers':0})
         return super().new(dataset, ifnone(cls, self.usual_class), **kwargs)
+
+# %% ../../nbs/10_data.memory.ipynb #10479d49
+@held_items.register
+def _held_by_memory(dl:MemoryDL): return dl.mem
 
 # %% ../../nbs/10_data.memory.ipynb #f66d3c73
 @functools.lru_cache
@@ -108,28 +114,9 @@ def in_memory(
     return rebuilt(dls, lambda dl: kept[id(dl)] or like(dl))
 
 # %% ../../nbs/10_data.memory.ipynb #503c58a3
-def _item_id(o):
-    "What tells an item from another, cheaply where it is a file"
-    if isinstance(o, (str,Path)) and Path(o).is_file():
-        stat = Path(o).stat()
-        return f'{o} {stat.st_size} {stat.st_mtime_ns}'.encode()
-    return pickle.dumps(o)
-
-# %% ../../nbs/10_data.memory.ipynb #b0a8ad4d
-def _settings(tfm):
-    "Name and attributes of an item transform"
-    return type(tfm).__name__, sorted((k,str(v)) for k,v in tfm.__dict__.items() if not k.startswith('_'))
-
-# %% ../../nbs/10_data.memory.ipynb #a3cc370b
 def _cache_name(dl):
-    "Name of the cache file: changes with the items of `dl` and with what is done to them"
-    digest,ds = hashlib.sha256(),dl.dataset
-    ids = map(_item_id, ds.items) if hasattr(ds, 'items') else (pickle.dumps(ds[i]) for i in range_of(ds))
-    for o in ids: digest.update(o)
-    tls = getattr(ds, 'tls', None)
-    makers = list(tls[0].tfms.fs) if tls else []
-    digest.update(repr([*makers, *map(_settings, dl.after_item.fs)]).encode())
-    return digest.hexdigest()[:16]
+    "Name of the cache file: changes with the images of `dl` and with what is done to them"
+    return identity((item_parts(dl.dataset, 1), list(dl.after_item.fs)))
 
 # %% ../../nbs/10_data.memory.ipynb #2848a13b
 def map_file(f, shape, kind):

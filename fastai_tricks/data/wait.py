@@ -18,6 +18,7 @@ class DataWait(TrickCallback):
     "Note how long training waits for its batches, and say it when a fit ends"
     order = Order.FIRST # to see a batch; `_StepEnd` is the last
     in_identity = False # a training goes on with it or without it
+    hears_inner = False # what a callback validates or trains is no waiting
     def __init__(self,
         limit:float=.25, # Share of the time from which on waiting is called a bottleneck, 0 to 1
         verbose:bool=True, # Say it when a fit ends
@@ -26,7 +27,7 @@ class DataWait(TrickCallback):
         if not 0<=limit<=1: raise ValueError(f"`limit` is a share in [0,1], got {limit}.")
         self.limit,self.verbose = limit,verbose
         self._rows,self._clock = [],None
-        self._is_new = True # nothing was trained since the fit began
+        self._is_new = True # nothing was trained since it last said so
 
 # %% ../../nbs/15_data.wait.ipynb #b7a15bd0
 class _StepEnd(Callback):
@@ -42,7 +43,7 @@ def _remove_step_end(self:DataWait, learn): learn.remove_cbs([o for o in learn.c
 
 # %% ../../nbs/15_data.wait.ipynb #a46a0c82
 @patch
-def before_fit(self:DataWait):
+def setup(self:DataWait):
     "Have the end of each batch noted"
     self._is_new = True
     self._remove_step_end(self.learn)
@@ -80,9 +81,10 @@ def table(self:DataWait)->pd.DataFrame: # Columns `epoch`; `waiting`, `training`
 # %% ../../nbs/15_data.wait.ipynb #49ab0751
 @patch
 def after_fit(self:DataWait):
-    "Say how long training waited"
-    self._remove_step_end(self.learn)
-    if not self.verbose or self._is_new or hasattr(self.learn, 'lr_finder') or rank_distrib(): return
+    "Say how long training waited, once for a fit"
+    TrickCallback.after_fit(self)
+    trained,self._is_new = not self._is_new,True
+    if not trained or not self.verbose or hasattr(self.learn, 'lr_finder') or rank_distrib(): return
     waiting,training = self.table().waiting.sum(),self.table().training.sum()
     print(f"Training waited for data {waiting/training:.0%} of its time ({waiting:.1f} of {training:.1f} s).", end='')
     if waiting/training<=self.limit: print()
@@ -90,6 +92,4 @@ def after_fit(self:DataWait):
 
 # %% ../../nbs/15_data.wait.ipynb #b81d6349
 @patch
-def on_error(self:DataWait, learn):
-    "Leave no callback behind in `learn`"
-    self._remove_step_end(learn)
+def teardown(self:DataWait, learn): self._remove_step_end(learn)

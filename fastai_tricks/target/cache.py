@@ -10,25 +10,19 @@ __all__ = ['cache_teacher', 'TeacherCache']
 # %% ../../nbs/55a_target.cache.ipynb #3087b27b
 import contextlib, json, math, zlib
 from fastai.basics import *
-from ..base.identity import checksum, describe
-from ..data.memory import MemoryDL
+from ..base.dataset import held_items, item_parts
+from ..base.describe import describe
+from ..base.identity import identity
+from ..data import memory # it tells what its loaders hold
 from .target import plain_tensor
 from .teacher import as_teacher, restore_modes
 
 # %% ../../nbs/55a_target.cache.ipynb #4115eb50
-def _item_name(o):
-    "What tells the item `o` from others: for a file its name, size and time"
-    if not isinstance(o, Path) or not o.exists(): return describe(o)
-    return f'{o.name}:{o.stat().st_size}:{o.stat().st_mtime_ns}'
-
-# %% ../../nbs/55a_target.cache.ipynb #ea3326ef
 def _items_key(dls):
-    "Checksum of the training items and classes of `dls`"
-    dl,vocab = dls.train,getattr(dls, 'vocab', None) or ()
-    texts = [str(len(dl.dataset)), ','.join(map(str, vocab))]
-    if isinstance(dl, MemoryDL): texts.append(checksum(*(plain_tensor(o).cpu().numpy() for o in dl.mem)))
-    else: texts += [_item_name(o) for o in getattr(dl.dataset, 'items', None) or []]
-    return f"{zlib.crc32(chr(10).join(texts).encode()):08x}"
+    "Identity of the training items and classes of `dls`"
+    held = held_items(dls.train)
+    items = item_parts(dls.train.dataset) if held is None else held
+    return identity((items, getattr(dls, 'vocab', None)))
 
 # %% ../../nbs/55a_target.cache.ipynb #7dfe436d
 def _file_crc(f):
@@ -103,7 +97,7 @@ def _write_answers(dls, teacher, path, top_k, seed):
     return sorted(f'{o}.npy' for o in arrays),list(shape)
 
 # %% ../../nbs/55a_target.cache.ipynb #b5ff5062
-folder_format = 1 # of the folder that `cache_teacher` writes
+folder_format = 2 # of the folder that `cache_teacher` writes
 
 # %% ../../nbs/55a_target.cache.ipynb #653c5b9b
 def cache_teacher(
@@ -127,6 +121,7 @@ def cache_teacher(
         seed=seed,
         data=_items_key(dls),
         teacher=describe(teacher.model),
+        teacher_id=identity(teacher),
         files={o: _file_crc(path/o) for o in files})
     (path/'meta.json').write_text(json.dumps(meta, indent=1))
     return path

@@ -10,7 +10,7 @@ __all__ = ['cut_box', 'paste', 'CutMix']
 # %% ../../nbs/54_target.cutmix.ipynb #c47ddd16
 import math
 from fastai.basics import *
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .target import plain_tensor

@@ -13,7 +13,7 @@ from dataclasses import replace
 from fastai.basics import *
 from fastai.callback.schedule import LRFinder
 from fastai.learner import ValueMetric
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .target import Target, TargetCallback
@@ -50,7 +50,7 @@ class Distill(TargetCallback):
         self.T,self.hard,self.soft = T,hard,soft
         self.kind,self.alpha,self.beta = kind,alpha,beta
         self.match = FeatureMatch(self.features, hint, lr)
-        self._columns,self._skipped = [],False # columns of the log; was the last step skipped?
+        self._skipped = False # was the last step?
         self._clear_log()
 
     @property
@@ -68,14 +68,14 @@ def _refuse_numbers(T, hard, soft, kind):
 
 # %% ../../nbs/56_target.distill.ipynb #295b642f
 @patch
-def before_fit(self:Distill):
-    TargetCallback.before_fit(self)
+def setup(self:Distill):
+    TargetCallback.setup(self)
     self._info,self._skipped = LossInfo(self.learn.loss_func),False
     self._refuse_loss()
     if self._finding_lr(): return
     self.answers.setup(self.learn)
     if self.features: self.match.attach(self.learn.model, self.teacher.model)
-    self._add_columns()
+    self._log_parts()
 
 # %% ../../nbs/56_target.distill.ipynb #6ca7c0ff
 @patch
@@ -105,11 +105,10 @@ def _mean_value(self:Distill, name):
 
 # %% ../../nbs/56_target.distill.ipynb #1c46a710
 @patch
-def _add_columns(self:Distill):
+def _log_parts(self:Distill):
     self._clear_log()
     names = ['hard_loss','soft_loss'] + (['hint_loss'] if self.features else [])
-    self._columns = [ValueMetric(partial(self._mean_value, o), o) for o in names]
-    self.learn.metrics = self.learn.metrics + self._columns
+    self.add_columns([ValueMetric(partial(self._mean_value, o), o) for o in names])
 
 # %% ../../nbs/56_target.distill.ipynb #1febebe9
 @patch
@@ -121,22 +120,9 @@ def report(self:Distill, hard): self._values['hard_loss'].append(torch.as_tensor
 
 # %% ../../nbs/56_target.distill.ipynb #de753bd4
 @patch
-def _teardown(self:Distill, learn):
+def teardown(self:Distill, learn):
     self.match.detach()
     self.answers.teardown()
-    if learn is not None and self._columns:
-        learn.metrics = L(o for o in learn.metrics if not any(o is c for c in self._columns))
-    self._columns = []
-
-# %% ../../nbs/56_target.distill.ipynb #7ca3c7e2
-@patch
-def after_fit(self:Distill): self._teardown(self.learn)
-
-# %% ../../nbs/56_target.distill.ipynb #9b9f1856
-@patch
-def on_error(self:Distill, learn):
-    TargetCallback.on_error(self, learn)
-    self._teardown(learn)
 
 # %% ../../nbs/56_target.distill.ipynb #cd69e7d3
 @patch
@@ -191,9 +177,22 @@ def after_step(self:Distill):
 
 # %% ../../nbs/56_target.distill.ipynb #42e3c4c3
 @patch
-def after_batch(self:Distill):
-    TargetCallback.after_batch(self)
+def forget_batch(self:Distill):
+    TargetCallback.forget_batch(self)
     self.match.forget()
+
+# %% ../../nbs/56_target.distill.ipynb #c6c4eb36
+@patch
+def pause(self:Distill):
+    features,places = self.match.pause(),self.answers.places
+    return features,places,TargetCallback.pause(self)
+
+# %% ../../nbs/56_target.distill.ipynb #743249b6
+@patch
+def go_on(self:Distill, state):
+    features,self.answers.places,batch = state
+    TargetCallback.go_on(self, batch)
+    self.match.go_on(features)
 
 # %% ../../nbs/56_target.distill.ipynb #f106f609
 @patch

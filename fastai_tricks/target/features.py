@@ -97,6 +97,23 @@ def forget(self:FeatureMatch):
     self.on = False
     self.seen.clear()
 
+# %% ../../nbs/55c_target.features.ipynb #bb0eb34b
+@patch
+def pause(self:FeatureMatch)->tuple: # For `go_on`
+    "Put aside what was seen of the batch under way"
+    res = self.on,dict(self.seen)
+    self.forget()
+    return res
+
+# %% ../../nbs/55c_target.features.ipynb #40e293b1
+@patch
+def go_on(self:FeatureMatch,
+    state:tuple, # As `pause` gave it
+):
+    "Take the batch up again"
+    self.on,seen = state
+    self.seen.update(seen)
+
 # %% ../../nbs/55c_target.features.ipynb #92a452a7
 @patch
 def _projector(self:FeatureMatch, name, a, b, rng):

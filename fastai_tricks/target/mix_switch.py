@@ -9,7 +9,7 @@ __all__ = ['MixSwitch']
 
 # %% ../../nbs/54a_target.mix_switch.ipynb #8dae4b19
 from fastai.basics import *
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.reload import has_role
 from ..base.register import trick
 from ..base.losses import LossInfo

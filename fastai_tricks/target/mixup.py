@@ -10,7 +10,7 @@ __all__ = ['show_mixed', 'mix', 'Mixer', 'MixUp']
 # %% ../../nbs/53_target.mixup.ipynb #a8ec7843
 from dataclasses import replace
 from fastai.basics import *
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import unreduced
 from .target import TargetCallback, plain_tensor, target_loss
@@ -50,6 +50,7 @@ class Mixer(TargetCallback):
     "Base of callbacks that blend the items of a batch; one of them in a Learner"
     role = 'mixer'
     slot = 'mix'
+    of_batch = dict(active=False, mixed_labels=[], mixed_items=[])
     pastes = False # Are pixels taken from one image or the other, and not blended?
     def __init__(self,
         alpha, # λ ~ Beta(alpha, alpha), above 0
@@ -65,8 +66,8 @@ class Mixer(TargetCallback):
         if lam not in ('batch','sample'):
             raise ValueError(f"`lam` is 'batch' (one for all items) or 'sample' (one for each), got {lam!r}.")
         self.alpha,self.lam = alpha,lam
-        self.mixed_labels,self.mixed_items = [],[]
         self._compared = False
+        self.forget_batch()
 
     @property
     def per_item(self): return self.lam=='sample' # has each item a λ of its own?
@@ -102,8 +103,8 @@ def _no_item_losses(self:Mixer):
 
 # %% ../../nbs/53_target.mixup.ipynb #f7878e3a
 @patch
-def before_fit(self:Mixer):
-    TargetCallback.before_fit(self)
+def setup(self:Mixer):
+    TargetCallback.setup(self)
     self._compared = False
     if self.per_item and unreduced(self.learn.loss_func) is None: raise self._no_item_losses()
 
@@ -138,18 +139,7 @@ def _heavier(labels):
 def after_batch(self:Mixer):
     recorder = first(o for o in self.learn.cbs if isinstance(o, Recorder))
     if self.active and recorder and recorder.train_metrics: self.learn.yb = _heavier(self.mixed_labels)
-    self._forget()
     TargetCallback.after_batch(self)
-
-# %% ../../nbs/53_target.mixup.ipynb #b44295a5
-@patch
-def on_error(self:Mixer, learn):
-    self._forget()
-    TargetCallback.on_error(self, learn)
-
-# %% ../../nbs/53_target.mixup.ipynb #f9053e0f
-@patch
-def _forget(self:Mixer): self.mixed_labels,self.mixed_items = [],[] # hold no tensor of a batch longer than the batch
 
 # %% ../../nbs/53_target.mixup.ipynb #9c58385d
 @patch

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import replace
 from fastai.basics import *
 from ..base.warn import TricksWarning
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .losses import smoothing_share
@@ -42,8 +42,8 @@ class LabelSmoothing(TargetCallback):
 
 # %% ../../nbs/52_target.smoothing.ipynb #23a5a570
 @patch
-def before_fit(self:LabelSmoothing):
-    TargetCallback.before_fit(self)
+def setup(self:LabelSmoothing):
+    TargetCallback.setup(self)
     info = LossInfo(self.learn.loss_func)
     if info.kind in ('regression','unknown'):
         raise ValueError("`LabelSmoothing` shares a target among classes, "

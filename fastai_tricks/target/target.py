@@ -74,6 +74,7 @@ def loss(self:Target,
 class TargetCallback(TrickCallback):
     "Base of callbacks that change what a batch is trained on: each maps one `Target` to another"
     role = 'target'
+    of_batch = dict(active=False)
     def __init__(self,
         p=1., # Share of batches it works on, 0 to 1
         start=0., # Share of training before it starts, 0 to 1
@@ -121,9 +122,8 @@ def _adds_to_loss(cb, order): # a callback of another's that has changed the los
 
 # %% ../../nbs/51_target.target.ipynb #1006fd48
 @patch
-def before_fit(self:TargetCallback):
-    TrickCallback.before_fit(self)
-    self.active = False
+def setup(self:TargetCallback):
+    self.forget_batch()
     self._adders = [o for o in self.learn.cbs if _adds_to_loss(o, self.order)]
 
 # %% ../../nbs/51_target.target.ipynb #8e2a2af9
@@ -146,8 +146,4 @@ def after_loss(self:TargetCallback):
 
 # %% ../../nbs/51_target.target.ipynb #f33918b4
 @patch
-def after_batch(self:TargetCallback): self.active = False
-
-# %% ../../nbs/51_target.target.ipynb #e991e966
-@patch
-def on_error(self:TargetCallback, learn): self.active = False
+def after_batch(self:TargetCallback): self.forget_batch()

@@ -11,7 +11,7 @@ __all__ = ['Teacher', 'as_teacher']
 import contextlib, inspect, itertools, warnings
 from fastai.basics import *
 from fastai.data.transforms import Normalize
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.reload import has_role
 from .target import plain_tensor
 

@@ -65,6 +65,7 @@ class NoBiasDecay(TrickCallback):
     def __init__(self):
         super().__init__()
         self._undo,self._spared = [],set()
+        self._of,self._switches = None,[] # the optimizer that is hooked; how to take the switches of this step back
         self._whole,self._parts = None,[]
         self._depth = 0
 
@@ -80,19 +81,58 @@ def _set_state(state, p, key, value):
 
 # %% ../../nbs/22_train.decay.ipynb #f97881cb
 @patch
-def before_fit(self:NoBiasDecay):
-    self._release()
-    if self.opt is None: return # `validate` or `get_preds` before any fit
+def setup(self:NoBiasDecay):
     names = no_decay_names(self.model)
     self._spared = {id(p) for name,p in self.model.named_parameters() if name in names}
     if not self._spared: warnings.warn('`NoBiasDecay` found no bias, norm or token in the model.', NoEffectWarning)
-    if isinstance(self.opt, OptimWrapper):
-        opt = self.opt.opt
-        hooks = opt.register_step_pre_hook(self._split),opt.register_step_post_hook(self._join)
-        self._undo = [o.remove for o in hooks]
-    else:
-        state = self.opt.state
-        self._undo = [_set_state(state, p, 'do_wd', id(p) not in self._spared) for p,*_ in self.opt.all_params()]
+    self._attach()
+
+# %% ../../nbs/22_train.decay.ipynb #e0d1c4ea
+@patch
+def _attach(self:NoBiasDecay):
+    "Hook the optimizer that there is, if torch has it"
+    self._release()
+    self._of = self.opt
+    if not isinstance(self.opt, OptimWrapper): return
+    opt = self.opt.opt
+    hooks = opt.register_step_pre_hook(self._split),opt.register_step_post_hook(self._join)
+    self._undo = [o.remove for o in hooks]
+
+# %% ../../nbs/22_train.decay.ipynb #3cb86a7c
+@patch
+def before_batch(self:NoBiasDecay):
+    if self.opt is not self._of: self._attach()
+
+# %% ../../nbs/22_train.decay.ipynb #1a33991e
+@patch
+def before_step(self:NoBiasDecay):
+    "Set the switches of a fastai optimizer"
+    self._switch_back()
+    if isinstance(self.opt, OptimWrapper): return
+    state = self.opt.state
+    self._switches = [_set_state(state, p, 'do_wd', id(p) not in self._spared) for p,*_ in self.opt.all_params()]
+
+# %% ../../nbs/22_train.decay.ipynb #ff9d60c4
+@patch
+def _switch_back(self:NoBiasDecay):
+    for undo in self._switches: undo()
+    self._switches = []
+
+# %% ../../nbs/22_train.decay.ipynb #1c79bd14
+@patch
+def after_step(self:NoBiasDecay): self._switch_back()
+
+# %% ../../nbs/22_train.decay.ipynb #20124b8a
+@patch
+def after_cancel_batch(self:NoBiasDecay): self._switch_back()
+
+# %% ../../nbs/22_train.decay.ipynb #f88d9fa5
+@patch
+def after_cancel_train(self:NoBiasDecay): self._switch_back()
+
+# %% ../../nbs/22_train.decay.ipynb #3570ce27
+@patch
+def after_cancel_epoch(self:NoBiasDecay): self._switch_back()
 
 # %% ../../nbs/22_train.decay.ipynb #5c569320
 @patch
@@ -128,18 +168,16 @@ def _join(self:NoBiasDecay, opt, args, kwargs):
 # %% ../../nbs/22_train.decay.ipynb #1736a1c2
 @patch
 def _release(self:NoBiasDecay):
+    "Take the hooks off"
     for undo in self._undo: undo()
-    self._undo = []
-
-# %% ../../nbs/22_train.decay.ipynb #1d280492
-@patch
-def after_fit(self:NoBiasDecay): self._release()
+    self._undo,self._of = [],None
 
 # %% ../../nbs/22_train.decay.ipynb #b0f99872
 @patch
-def on_error(self:NoBiasDecay, learn):
-    if self._whole is not None: learn.opt.opt.param_groups = self._whole
+def teardown(self:NoBiasDecay, learn):
+    if self._whole is not None: self._of.opt.param_groups = self._whole
     self._whole,self._depth = None,0
+    self._switch_back()
     self._release()
 
 # %% ../../nbs/22_train.decay.ipynb #1432ddaf

@@ -8,27 +8,50 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.fine_tune.html.md"""
 __all__ = ['fine_tuning']
 
 # %% ../../nbs/20b_train.fine_tune.ipynb #59dca6c2
+import inspect
 from fastai.basics import *
+from ..base.arguments import check_keywords, check_number, check_rate
 from ..base.wrap import wrap_again
 from ..base.register import trick
 from . import schedule
 
 # %% ../../nbs/20b_train.fine_tune.ipynb #c08da23a
+def _rates(base_lr, lr_mult):
+    "Peak rates of the two phases"
+    if isinstance(base_lr, slice) and base_lr.start is not None: return slice(base_lr.stop), base_lr
+    head = base_lr.stop if isinstance(base_lr, slice) else base_lr
+    return slice(head), slice(head/2/lr_mult, head/2)
+
+# %% ../../nbs/20b_train.fine_tune.ipynb #79089031
+def _check_fine_tune(epochs, base_lr, freeze_epochs, lr_mult, warmup_pct, kwargs):
+    "Refuse what would stop `fine_tune_cos` on its way"
+    check_number('epochs', epochs, least=1, whole=True)
+    check_number('freeze_epochs', freeze_epochs, least=0, whole=True)
+    check_rate('base_lr', base_lr)
+    check_number('lr_mult', lr_mult, least=1e-9)
+    check_number('warmup_pct', warmup_pct, 0, 1)
+    known = list(inspect.signature(Learner.fit_warmup_cos).parameters)[3:]
+    check_keywords(kwargs, [*list(inspect.signature(Learner.fine_tune_cos).parameters)[1:-1], *known],
+                   'Learner.fine_tune_cos')
+
+# %% ../../nbs/20b_train.fine_tune.ipynb #fbc24e04
 @patch
 def fine_tune_cos(self:Learner,
     epochs:int, # Epochs with all layers
-    base_lr:float|slice=2e-3, # Peak rate of the head while the body is frozen; half of it after that
-    freeze_epochs:int=1, # Epochs with the head alone
-    lr_mult:float=100, # The first layers learn at `base_lr/lr_mult`
+    base_lr:float|slice=2e-3, # Peak rate of the head while the body is frozen, half of it after that; or a slice, see above
+    freeze_epochs:int=1, # Epochs with the head alone; 0: none
+    lr_mult:float=100, # The first layers learn at `base_lr/lr_mult`; a slice of two says it itself
     warmup_pct:float=.3, # Share of the second phase that warms up, 0 to 1
+    warmup_epochs:float=None, # Epochs of the second phase that warm up; None: by `warmup_pct`
     **kwargs, # Passed to `fit_warmup_cos`
 ):
     "Train the head with the body frozen, then all layers with discriminative rates"
+    _check_fine_tune(epochs, base_lr, freeze_epochs, lr_mult, warmup_pct, kwargs)
+    head,all_layers = _rates(base_lr, lr_mult)
     self.freeze()
-    self.fit_warmup_cos(freeze_epochs, slice(base_lr), warmup_epochs=.99*freeze_epochs, **kwargs)
+    if freeze_epochs: self.fit_warmup_cos(freeze_epochs, head, warmup_epochs=.99*freeze_epochs, **kwargs)
     self.unfreeze()
-    base_lr /= 2
-    self.fit_warmup_cos(epochs, slice(base_lr/lr_mult, base_lr), warmup_epochs=warmup_pct*epochs, **kwargs)
+    self.fit_warmup_cos(epochs, all_layers, warmup_epochs=ifnone(warmup_epochs, warmup_pct*epochs), **kwargs)
 
 # %% ../../nbs/20b_train.fine_tune.ipynb #12275fb3
 wrap_again(Learner) # this module may have been loaded before, and its ways to fit wrapped
@@ -43,4 +66,5 @@ def fine_tuning(spec,
     lr_mult=100, # The first layers learn at `lr/lr_mult`
 ):
     "Train the head with the body frozen, then all of it, each along a cosine"
+    check_number('freeze_epochs', freeze_epochs, least=0, whole=True)
     return spec.copy(lr=lr, fit='fine_tune_cos', fit_kw=dict(freeze_epochs=freeze_epochs, lr_mult=lr_mult))

@@ -10,9 +10,11 @@ __all__ = []
 # %% ../../nbs/24a_train.identity.ipynb #876c6d1f
 from fastai.basics import *
 from fastai.callback.progress import CSVLogger, ProgressCallback
-from ..base.identity import describe
+from ..base.identity import CannotTell, identity
+from ..base.describe import describe
 from ..base.reload import has_role
 from ..data.key import data_key
+from .old_identity import old_identity
 
 # %% ../../nbs/24a_train.identity.ipynb #2f7c31eb
 def resumes(cb)->bool:
@@ -26,17 +28,38 @@ def _in_identity(cb):
     return type(cb) not in (ProgressCallback,CSVLogger) and getattr(cb, 'in_identity', True)
 
 # %% ../../nbs/24a_train.identity.ipynb #d2b3ff7a
-def training_identity(learn)->dict: # What there is to compare, in words
+def _callbacks(learn): return [o for o in learn.cbs.sorted('order') if _in_identity(o)]
+
+# %% ../../nbs/24a_train.identity.ipynb #0ca0f553
+def _model_text(model): return f'{type(model).__name__} of {sum(p.numel() for p in model.parameters()):,} parameters'
+
+# %% ../../nbs/24a_train.identity.ipynb #8fb800a3
+def _callback_texts(cbs): return ', '.join(repr(o) if has_role(o, 'callback') else type(o).__name__ for o in cbs)
+
+# %% ../../nbs/24a_train.identity.ipynb #7658e3c9
+def _callback_ids(cbs):
+    "Identities of `cbs`"
+    try: return identity([identity(o, place=type(o).__name__) for o in cbs])
+    except CannotTell as e:
+        raise CannotTell(f"{e} If the callback only watches, give its class `in_identity = False`.") from e
+
+# %% ../../nbs/24a_train.identity.ipynb #86cf1289
+_settings = 'lr wd wd_bn_bias train_bn moms splitter'.split()
+
+# %% ../../nbs/24a_train.identity.ipynb #4f5d8644
+def training_identity(
+    learn:Learner, # Before its fit begins: callbacks change themselves in it
+)->dict: # Name to a pair: an identity, and a text for people
     "What must be the same when a training goes on"
-    cbs = [o for o in learn.cbs.sorted('order') if _in_identity(o)]
-    named = [repr(o) if has_role(o, 'callback') else type(o).__name__ for o in cbs]
+    cbs,settings = _callbacks(learn),{k:getattr(learn, k) for k in _settings}
     return dict(
-        model=describe([(name,tuple(p.shape)) for name,p in learn.model.state_dict().items()]),
-        data=data_key(learn.dls),
-        loss=describe(learn.loss_func),
-        optimizer=describe(learn.opt_func),
-        callbacks=', '.join(named),
-        epochs=str(learn.n_epoch),
+        model=(identity(learn.model, weights=False, place='model'), _model_text(learn.model)),
+        data=(data_key(learn.dls), describe(learn.dls)),
+        loss=(identity(learn.loss_func, place='loss_func'), describe(learn.loss_func)),
+        optimizer=(identity(learn.opt_func, place='opt_func'), describe(learn.opt_func)),
+        settings=(identity(settings), describe(settings)),
+        callbacks=(_callback_ids(cbs), _callback_texts(cbs)),
+        epochs=(str(learn.n_epoch), str(learn.n_epoch)),
     )
 
 # %% ../../nbs/24a_train.identity.ipynb #9f441e03
@@ -48,14 +71,29 @@ def present_class(name:str)->str:
     return _present_classes.get(name, name)
 
 # %% ../../nbs/24a_train.identity.ipynb #243e60aa
+def _old_changes(then, learn):
+    "As `identity_changes`, for a checkpoint that holds texts"
+    cbs = ', '.join(present_class(o) for o in then['callbacks'].split(', '))
+    now = old_identity(learn, _callbacks(learn))
+    return {k:(v,now[k]) for k,v in {**then, 'callbacks':cbs}.items() if now[k]!=v}
+
+# %% ../../nbs/24a_train.identity.ipynb #68734b21
+def _pair_of_texts(then, now):
+    if then[1]!=now[1]: return then[1],now[1]
+    return f'{then[1]} [{then[0]}]',f'{now[1]} [{now[0]}]'
+
+# %% ../../nbs/24a_train.identity.ipynb #9164c5b7
 def identity_changes(
     then:dict, # `training_identity` as a checkpoint has it
-    now:dict, # As it is here
+    learn:Learner, # What is to go on from it, before its fit begins
+    but=(), # Names that do not count
 )->dict: # What differs, by name: a pair of texts
     "What must be the same when a training goes on, and is not"
-    cbs = ', '.join(present_class(o) for o in then['callbacks'].split(', '))
-    then = {**then, 'callbacks':cbs}
-    return {k:(v,now[k]) for k,v in then.items() if now[k]!=v}
+    if all(isinstance(v, str) for v in then.values()): res = _old_changes(then, learn)
+    else:
+        now = training_identity(learn)
+        res = {k:_pair_of_texts(then[k], v) for k,v in now.items() if then[k][0]!=v[0]}
+    return {k:v for k,v in res.items() if k not in but}
 
 # %% ../../nbs/24a_train.identity.ipynb #6a6ac524
 def loader_workers(learn)->list: # One number; none if there is no loader

@@ -8,10 +8,13 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.optim.html.md"""
 __all__ = ['nag', 'adamw', 'OptFunc']
 
 # %% ../../nbs/21_train.optim.ipynb #3616c425
-import inspect
+import functools, inspect
 from fastai.basics import *
+from ..base.arguments import check_number, check_rate
+from ..base.reload import has_role
+from ..base.wrap import wrap
 from ..base.callback import exporting
-from ..base.trick import Trick
+from ..base.trick import Trick, tricks
 from ..base.register import trick
 from .scale import rate_figures, scaled_for
 
@@ -44,9 +47,20 @@ def _fused(opt, params, kw):
         except RuntimeError: pass
     return OptimWrapper(lists, opt, **kw)
 
+# %% ../../nbs/21_train.optim.ipynb #cd6c368d
+def check_hypers(
+    kw:dict, # Hyper-parameters, by torch's names
+):
+    "Raise a `ValueError` for rates, decays and momenta that are no finite numbers of at least 0"
+    check_rate('lr', kw.get('lr'))
+    for name in ('weight_decay','momentum'):
+        if kw.get(name) is not None: check_number(name, kw[name], least=0)
+    for o in kw.get('betas') or (): check_number('betas', o, 0, 1)
+
 # %% ../../nbs/21_train.optim.ipynb #bd5f96f3
 class OptFunc:
     "A torch or timm optimizer as `opt_func`: keeps groups, takes fastai's names, fuses the step where torch can"
+    role = 'opt_func'
     def __init__(self,
         opt, # An optimizer class: `torch.optim.AdamW`, `timm.optim.Lamb`, ...
         name:str=None, # What to call it; None: the class's name
@@ -54,10 +68,21 @@ class OptFunc:
     ):
         self.opt,self.name = opt,name or opt.__name__
         self.kw = torch_names(opt, kwargs)
+        self.asked = {} # what was given in calls, by fastai's names: `lr` and `mom`
+        check_hypers(self.kw)
 
     def __repr__(self): return f"{self.name}({', '.join(f'{k}={v}' for k,v in self.kw.items())})"
 
 # %% ../../nbs/21_train.optim.ipynb #1c40ca92
+def asked_hypers(
+    **kw, # Hyper-parameters that a caller gave, by fastai's names or torch's
+)->dict: # `lr` and `mom`, as far as they are among them
+    "Those that a `Learner` has defaults of its own for"
+    betas = kw.get('betas') or (None,)
+    found = dict(lr=kw.get('lr'), mom=ifnone(kw.get('mom'), ifnone(kw.get('momentum'), betas[0])))
+    return {k:v for k,v in found.items() if v is not None}
+
+# %% ../../nbs/21_train.optim.ipynb #5d5697ee
 @patch
 def __call__(self:OptFunc,
     params=None, # Parameters, or lists of them; None: return a configured `OptFunc`
@@ -66,7 +91,8 @@ def __call__(self:OptFunc,
 ):
     kw = {**self.kw, **torch_names(self.opt, kwargs, self.kw.get('betas'))}
     if lr is not None: kw['lr'] = lr
-    if params is None: return OptFunc(self.opt, self.name, **kw)
+    if params is None: return _opt_func(self.opt, self.name, kw, {**self.asked, **asked_hypers(lr=lr, **kwargs)})
+    if isinstance(first(params), dict): return self.opt(params, **kw) # as `OptimWrapper(opt=...)` calls it
     rate = kw.get('lr')
     if not isinstance(rate, slice): return _fused(self.opt, params, kw)
     res = _fused(self.opt, params, {**kw, 'lr':rate.stop})
@@ -74,28 +100,88 @@ def __call__(self:OptFunc,
     return res
 
 # %% ../../nbs/21_train.optim.ipynb #145d1b30
-def _opt_func(opt, name, kw): return OptFunc(opt, name, **kw)
+def _opt_func(opt, name, kw, asked=None):
+    "An `OptFunc` as it was, with what was asked of it"
+    res = OptFunc(opt, name, **kw)
+    res.asked = dict(asked or {})
+    return res
 
 # %% ../../nbs/21_train.optim.ipynb #9b2fc385
 @patch
 def __reduce__(self:OptFunc):
     if exporting.get(): return partial(OptimWrapper, opt=self.opt, **self.kw).__reduce__()
-    return _opt_func, (self.opt, self.name, self.kw)
+    return _opt_func, (self.opt, self.name, self.kw, self.asked)
 
 # %% ../../nbs/21_train.optim.ipynb #72618cbd
-def _use(spec, opt_func=None): return spec.copy(opt_func=opt_func)
+def _use(spec, opt_func=None):
+    "`spec` with `opt_func`, at its rate"
+    if opt_func.name in tricks: spec = tricks[opt_func.name].func(spec)
+    rate = {'lr':opt_func.kw['lr']} if 'lr' in opt_func.kw else {}
+    return spec.copy(opt_func=opt_func, wd=None, **rate)
 
 # %% ../../nbs/21_train.optim.ipynb #6ce30b41
 @patch
 def as_trick(self:OptFunc)->Trick:
     "The trick that trains with this optimizer"
-    return Trick(_use, dict(opt_func=self), name=self.name, slot='optimizer', touches='optimizer')
+    known = tricks.get(self.name)
+    slot = known.slot if known else 'optimizer'
+    if 'lr' in self.kw: slot = ('optimizer','rate')
+    return Trick(_use, dict(opt_func=self), name=self.name, slot=slot, touches='optimizer, learning rate, weight decay')
 
 # %% ../../nbs/21_train.optim.ipynb #c97baeeb
 nag = OptFunc(torch.optim.SGD, 'nag', momentum=.9, nesterov=True, weight_decay=1e-4)
 
 # %% ../../nbs/21_train.optim.ipynb #9505000a
 adamw = OptFunc(torch.optim.AdamW, 'adamw', betas=(.9,.99), eps=1e-5, weight_decay=.01)
+
+# %% ../../nbs/21_train.optim.ipynb #0e3f713e
+def unwrapped(
+    f, # An `opt_func`, or a partial of one
+):
+    "What is below the partials"
+    return unwrapped(f.func) if isinstance(f, partial) else f
+
+# %% ../../nbs/21_train.optim.ipynb #8e801e42
+def hypers_of(
+    opt_func, # As for `Learner`
+)->dict: # `lr` and `mom`, as far as they were given
+    "What was asked of an `OptFunc`, also through partials and through `OptimWrapper`"
+    if has_role(opt_func, 'opt_func'): return opt_func.asked
+    if not isinstance(opt_func, partial): return {}
+    ours = [o for o in (opt_func.func, opt_func.keywords.get('opt')) if has_role(unwrapped(o), 'opt_func')]
+    return {**hypers_of(ours[0]), **asked_hypers(**opt_func.keywords)} if ours else {}
+
+# %% ../../nbs/21_train.optim.ipynb #bc74e2aa
+_moms = inspect.signature(Learner.__init__).parameters['moms'].default # the object itself
+
+def _take_hypers(learn):
+    "Give `learn` the rate and the momentum of its optimizer where it has fastai's defaults"
+    given = hypers_of(learn.opt_func)
+    if 'lr' in given and learn.lr is defaults.lr: learn.lr = given['lr']
+    if 'mom' in given and learn.moms is _moms: learn.moms = (given['mom'],)*3
+
+# %% ../../nbs/21_train.optim.ipynb #be6ffc11
+def _taking_hypers(f):
+    "Wrap `Learner.__init__`: take what the optimizer was given"
+    @functools.wraps(f)
+    def __init__(self, *args, **kwargs):
+        f(self, *args, **kwargs)
+        _take_hypers(self)
+    return __init__
+
+# %% ../../nbs/21_train.optim.ipynb #04eeb2af
+def _with_its_hypers(f):
+    "Wrap `Learner.create_opt`: another `opt_func` may have come since"
+    @functools.wraps(f)
+    def create_opt(self):
+        _take_hypers(self)
+        return f(self)
+    return create_opt
+
+# %% ../../nbs/21_train.optim.ipynb #1bd6c9fa
+_why = 'a rate and a momentum that an `OptFunc` was given are those of the Learner'
+wrap(Learner, '__init__', _taking_hypers, why=_why)
+wrap(Learner, 'create_opt', _with_its_hypers, why=_why)
 
 # %% ../../nbs/21_train.optim.ipynb #808dd61a
 @trick(name='nag', paper='He et al. 2018, section 2.1', touches='optimizer, learning rate, weight decay',
@@ -108,7 +194,9 @@ def _with_nag(spec,
     wd=1e-4, # Coupled L2
 ):
     "SGD with Nesterov momentum and coupled L2, at the paper's rate for your batch"
-    return spec.copy(opt_func=nag(mom=mom, wd=wd), lr=partial(scaled_for, lr), wd=None)
+    check_rate('lr', lr)
+    own = {} if mom==.9 else {'mom':mom} # the paper's own leaves a cycle of momenta as it is
+    return spec.copy(opt_func=nag(wd=wd, **own), lr=partial(scaled_for, lr), wd=None)
 
 # %% ../../nbs/21_train.optim.ipynb #3120f9fc
 @trick(name='adamw', paper='Loshchilov and Hutter 2019', touches='optimizer, weight decay', slot='optimizer',

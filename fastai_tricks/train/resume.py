@@ -16,7 +16,7 @@ from ..base.warn import TricksWarning
 from ..base.reload import has_role
 from ..base.order import Order
 from ..base.wrap import wrap, wrap_again
-from .identity import identity_changes, loader_workers, training_identity
+from .identity import identity_changes, loader_workers
 from .state import NotPlain, pack, set_rng_state, set_training_state, unpack
 from .checkpoint import Checkpoint, checkpoint_files, read_checkpoint
 from . import schedule, fine_tune
@@ -83,7 +83,7 @@ def _shortened(s): return s if len(s)<=200 else f'{s[:180]}... ({hashlib.md5(s.e
 # %% ../../nbs/25b_train.resume.ipynb #312f06fa
 def _refuse_another(content, learn):
     "Refuse to go on with something else than `content` is the state of; warn where the last digits may differ"
-    workers,changes = loader_workers(learn),identity_changes(content['identity'], training_identity(learn))
+    workers,changes = loader_workers(learn),identity_changes(content['identity'], learn)
     differs = [f'{k}: {_shortened(then)} in the checkpoint, {_shortened(now)} here' for k,(then,now) in changes.items()]
     if differs: raise ValueError(
         f"The checkpoint is of another training. {'; '.join(differs)}. Build the Learner as it was, or train anew.")

@@ -11,13 +11,14 @@ __all__ = ['scale_lr', 'linear_scaling']
 import math
 from fastai.basics import *
 from fastai.callback.training import GradientAccumulation
-from ..base.build import plain_lr
+from ..base.arguments import check_number, check_rate
+from ..base.build import set_lr, unscaled_lr
 from ..base.register import trick
 
 # %% ../../nbs/20a_train.scale.ipynb #621f7728
 class ScaledLR(float):
     "A learning rate that `scale_lr` has scaled"
-    how = '' # The arithmetic
+    given,how = None,'' # The rate it was made of, and the arithmetic
 
 # %% ../../nbs/20a_train.scale.ipynb #88116ab1
 def _scale(lr, bs, base_bs, n_acc, world_size):
@@ -26,6 +27,7 @@ def _scale(lr, bs, base_bs, n_acc, world_size):
     if n_acc>1: factors.append(f'{n_acc} accumulated')
     if world_size>1: factors.append(f'{world_size} processes')
     res = ScaledLR(lr*bs*n_acc*world_size/base_bs)
+    res.given = float(lr)
     res.how = f"lr = {lr:g} * ({' * '.join(factors)})/{base_bs} = {res:g}"
     return res
 
@@ -40,14 +42,14 @@ def scale_lr(
 )->float|slice: # Rate for the batch that a step really sees
     "Scale `lr` in proportion to the batch: lr * bs * n_acc * world_size / base_bs (He et al. 2018, section 3.1)"
     world_size = world_size or max(1, num_distrib())
-    if min(bs, base_bs, n_acc)<=0: raise ValueError(
-        f"`bs`, `base_bs` and `n_acc` are at least 1, got {bs}, {base_bs}, {n_acc}.")
+    for name,v in dict(bs=bs, base_bs=base_bs, n_acc=n_acc).items(): check_number(name, v, least=1, whole=True)
+    check_rate('lr', lr)
     if isinstance(lr, slice):
         scale = partial(scale_lr, bs=bs, base_bs=base_bs, n_acc=n_acc, world_size=world_size)
         start = None if lr.start is None else scale(lr.start, verbose=verbose and lr.start is lr.stop)
         return slice(start, None if lr.stop is None else scale(lr.stop, verbose=verbose))
-    if isinstance(lr, ScaledLR): return lr
-    res = _scale(lr, bs, base_bs, n_acc, world_size)
+    res = _scale(getattr(lr, 'given', lr), bs, base_bs, n_acc, world_size)
+    if isinstance(lr, ScaledLR) and res==lr: return lr
     if verbose: print(res.how)
     return res
 
@@ -57,16 +59,14 @@ def scale_lr(self:Learner,
     lr:float|slice=None, # Rate for a batch of `base_bs`; None: the Learner's
     base_bs:int=256, # Batch size that `lr` is meant for
 )->float|slice: # The scaled rate, now the Learner's
-    "Scale the Learner's rate to its batch, accumulation and processes included; a second call changes nothing"
-    if lr is None and self.lr==getattr(self, '_scaled_to', None): return self.lr
+    "Scale the Learner's rate to its batch, accumulation and processes included; a second call starts from the same"
     acc = first(o for o in self.cbs if isinstance(o, GradientAccumulation))
     n_acc = math.ceil(acc.n_acc/self.dls.bs) if acc else 1
-    res = scale_lr(self.lr if lr is None else lr, self.dls.bs, base_bs, n_acc=n_acc)
-    self.lr = self._scaled_to = plain_lr(res)
+    set_lr(self, scale_lr(unscaled_lr(self) if lr is None else lr, self.dls.bs, base_bs, n_acc=n_acc))
     return self.lr
 
 # %% ../../nbs/20a_train.scale.ipynb #a956a8d9
-def scaled_for(lr, dls): return scale_lr(lr, dls.bs, verbose=False)
+def scaled_for(lr, dls): return scale_lr(lr, dls.bs or 1, verbose=False)
 
 # %% ../../nbs/20a_train.scale.ipynb #a1b86c78
 def rate_figures(

@@ -56,7 +56,7 @@ def _check_compiler(self:Compiled):
 
 # %% ../../nbs/24_train.speed.ipynb #5afa797e
 @patch
-def before_fit(self:Compiled):
+def setup(self:Compiled):
     self._check_compiler()
     if self._of is not self.model:
         self.model.compile(backend=self.backend, **self.kwargs)
@@ -76,11 +76,7 @@ def _plain_call(self:Compiled):
 
 # %% ../../nbs/24_train.speed.ipynb #8081428e
 @patch
-def after_fit(self:Compiled): self._plain_call()
-
-# %% ../../nbs/24_train.speed.ipynb #b9ffdc23
-@patch
-def on_error(self:Compiled, learn): self._plain_call()
+def teardown(self:Compiled, learn): self._plain_call()
 
 # %% ../../nbs/24_train.speed.ipynb #ad3ba525
 @patch

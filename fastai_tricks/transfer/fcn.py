@@ -35,6 +35,7 @@ slots['auxiliary loss'] = 'Keep one, with the weight you want.'
 class AuxLoss(TargetCallback):
     "Add `weight` times the loss of the auxiliary head, in training"
     slot = 'auxiliary loss'
+    of_batch = dict(active=False, scores=None)
     def __init__(self,
         weight:float=.5, # Weight of the auxiliary loss, above 0; the usual .5
     ):
@@ -54,9 +55,9 @@ def _aux_head(model):
 
 # %% ../../nbs/83c_transfer.fcn.ipynb #945f0e8d
 @patch
-def before_fit(self:AuxLoss):
+def setup(self:AuxLoss):
     "Set the hook"
-    super(AuxLoss, self).before_fit()
+    super(AuxLoss, self).setup()
     body,head = _aux_head(self.learn.model)
     self._unhook()
     self.hook = body[-2].register_forward_hook(partial(self._keep_scores, head))
@@ -74,23 +75,9 @@ def _unhook(self:AuxLoss):
     if self.hook is not None: self.hook.remove()
     self.hook,self.scores = None,None
 
-# %% ../../nbs/83c_transfer.fcn.ipynb #8d904de1
-@patch
-def after_batch(self:AuxLoss):
-    "Hold no tensor of a batch longer than the batch"
-    super(AuxLoss, self).after_batch()
-    self.scores = None
-
 # %% ../../nbs/83c_transfer.fcn.ipynb #f5f2fff0
 @patch
-def after_fit(self:AuxLoss): self._unhook()
-
-# %% ../../nbs/83c_transfer.fcn.ipynb #176f6b6d
-@patch
-def on_error(self:AuxLoss, learn):
-    "Undo what a fit that was left by an exception would leave behind"
-    super(AuxLoss, self).on_error(learn)
-    self._unhook()
+def teardown(self:AuxLoss, learn): self._unhook()
 
 # %% ../../nbs/83c_transfer.fcn.ipynb #eaafea83
 @patch

@@ -17,7 +17,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.build import build_model
 from ..model.edits import stage_names
 from .stages import pretrained_kw, timm_name
