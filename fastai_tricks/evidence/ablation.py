@@ -10,7 +10,7 @@ __all__ = ['ablate']
 # %% ../../nbs/76_evidence.ablation.ipynb #e6905ff9
 import dataclasses, json, math, warnings
 from fastai.vision.all import *
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.run import Spec
 from ..base.order import Order
 from ..base.trial import silent_learner

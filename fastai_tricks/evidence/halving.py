@@ -25,7 +25,7 @@ def short_round(
     base:Spec, # The run that tricks are added to, with the epochs of this round
     seeds, # Seeds of this round
     run:Runner, # Trains them
-)->tuple: # (index of an arm to its difference to the baseline, in points or the unit of the measure; is more better, or -1)
+)->tuple: # (index of an arm to its difference to the baseline, 1 or -1 where less is better)
     "Train every arm for a short time"
     rows = run([(o.label, o.spec(base)) for o in plan], seeds, f'{base.n_epoch} epochs')
     means = [np.mean([reached(rows[i,s]) for s in seeds]) for i in range(len(plan))]

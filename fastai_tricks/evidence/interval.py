@@ -24,6 +24,7 @@ class Effect:
     df:float # Degrees of freedom
     could_see:float # Smallest true effect that would be seen in 8 of 10 repeats
     seeds:int = None # Number of seeds it rests on; with one there is no verdict, None: not known
+    verdict:str = None # What it says, as `compare` gives it; None: nobody asked
 
 # %% ../../nbs/71_evidence.interval.ipynb #aaa2d35c
 def between_seeds(

@@ -47,6 +47,7 @@ def holder(path)->str: # ' (process 123)', '' where the system does not tell
 # %% ../../nbs/71c_evidence.lock.ipynb #58e931ac
 def _is_at(f, path): return path.exists() and os.path.samestat(os.fstat(f.fileno()), path.stat())
 
+# %% ../../nbs/71c_evidence.lock.ipynb #fe83e006
 def _hold(path):
     "As `_try_to_hold`, and sure that it is the file at `path`"
     while f:=_try_to_hold(path):

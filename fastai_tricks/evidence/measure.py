@@ -129,7 +129,8 @@ class Clock(Callback):
 # %% ../../nbs/72b_evidence.measure.ipynb #8c1886e1
 @patch
 def before_validate(self:Clock):
-    if self.curve and self.epoch+1 in glanced_epochs(self.n_epoch): self.glances.append(glance(self.learn, self.measure))
+    if self.curve and self.epoch+1 in glanced_epochs(self.n_epoch):
+        self.glances.append(glance(self.learn, self.measure))
     raise CancelValidException()
 
 # %% ../../nbs/72b_evidence.measure.ipynb #a048ca0a

@@ -119,3 +119,14 @@ def amount(self:Measure,
 )->str: # '1.2 points', '0.012 mae'
     "How large a difference is, in words"
     return f'{format(value, self.form)} {self.unit}'
+
+# %% ../../nbs/71a_evidence.outcome.ipynb #0b76aa41
+def number_text(o, form='.1f')->str:
+    "`o` as text, nothing where it is not known"
+    return '' if o is None or pd.isna(o) else format(o, form)
+
+# %% ../../nbs/71a_evidence.outcome.ipynb #7611d131
+def interval_text(mean, lo, hi, form)->str:
+    "A number and its interval as text, nothing where it is not known"
+    if pd.isna(mean): return ''
+    return f'{number_text(mean, form)} [{number_text(lo, form)}, {number_text(hi, form)}]'

@@ -134,7 +134,8 @@ def draw_whole(self:Ablation, ax, i, line):
     ax.plot(x, y, color=color, lw=1.8, ls=style)
     if i in (Whole.plain, Whole.bag): ax.fill_between(x, *band, color=color, alpha=.12, lw=0)
     ax.plot(x[-1], y[-1], 'o', color=color, ms=6)
-    ax.annotate(f'{self.arms[i].label} {self.measure.text(y[-1]/self.measure.scale)}', (x[-1], y[-1]), xytext=(dx,dy), textcoords='offset points',
+    name = f'{self.arms[i].label} {self.measure.text(y[-1]/self.measure.scale)}'
+    ax.annotate(name, (x[-1], y[-1]), xytext=(dx,dy), textcoords='offset points',
                 ha=align, color=color, fontsize=9, parse_math=False)
 
 # %% ../../nbs/75b_evidence.plot.ipynb #610d428e

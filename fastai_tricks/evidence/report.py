@@ -9,7 +9,7 @@ __all__ = []
 
 # %% ../../nbs/75c_evidence.report.ipynb #55949913
 from fastai.vision.all import *
-from ..base.identity import describe
+from ..base.describe import describe
 from ..base.show import fig_svg
 from ..base.here import commit_here, versions
 from ..data.samples import assets

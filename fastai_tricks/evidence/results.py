@@ -12,7 +12,7 @@ from fastai.vision.all import *
 from ..base.tables import Rows
 from .plan import modes
 from .interval import paired_effects, two_way, verdict
-from .outcome import Measure, measure_of
+from .outcome import Measure, interval_text, measure_of, number_text
 from .columns import run_columns, unpack_hits
 
 # %% ../../nbs/75_evidence.results.ipynb #4c474de7
@@ -87,7 +87,7 @@ def difference(self:Ablation,
 
 # %% ../../nbs/75_evidence.results.ipynb #ecb585ed
 @patch
-def effects(self:Ablation)->dict: # Index of the arm to (`Effect` in the unit of `difference`, the difference of each seed)
+def effects(self:Ablation)->dict: # Index of the arm to (`Effect`, the difference of each seed), as `difference` has it
     "What each arm adds to the one it is compared with; all intervals together hold with 95 %"
     pairs = {i:(i,a.ref) for i,a in enumerate(self.arms) if a.ref is not None}
     diffs = {i:self.difference(*p) for i,p in pairs.items()}
@@ -180,7 +180,7 @@ def column_names(self:Ablation)->dict:
 # %% ../../nbs/75_evidence.results.ipynb #74b85414
 @patch
 def table(self:Ablation)->pd.DataFrame: # Columns of `table_columns`
-    "A row for each arm: accuracy (or another measure) with its 95 % interval, difference with its interval, verdict, cost"
+    "A row for each arm: accuracy or another measure, difference, each with its interval, verdict, cost"
     rows,effects = [],self.effects()
     for i,a in enumerate(self.arms):
         row = dict(trick=a.label, seeds=len(self.finished(i)), failed=len(self.failed(i))) | self.measured(i)
@@ -189,17 +189,6 @@ def table(self:Ablation)->pd.DataFrame: # Columns of `table_columns`
             row |= dict(diff=e.mean, lo=e.lo, hi=e.hi, could_see=e.could_see, verdict=self.verdict(i, e))
         rows.append(row)
     return pd.DataFrame(rows).reindex(columns=list(table_columns)).rename(columns=self.column_names())
-
-# %% ../../nbs/75_evidence.results.ipynb #4457418e
-def number_text(o, form='.1f')->str:
-    "`o` as text, nothing where it is not known"
-    return '' if o is None or pd.isna(o) else format(o, form)
-
-# %% ../../nbs/75_evidence.results.ipynb #9e2dbe1b
-def interval_text(mean, lo, hi, form)->str:
-    "A number and its interval as text, nothing where it is not known"
-    if pd.isna(mean): return ''
-    return f'{number_text(mean, form)} [{number_text(lo, form)}, {number_text(hi, form)}]'
 
 # %% ../../nbs/75_evidence.results.ipynb #1941a5c4
 _costs = { # Heading to what stands below it, from a row of the table

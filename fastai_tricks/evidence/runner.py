@@ -20,8 +20,7 @@ from .outcome import measure_of
 from .columns import run_key
 from .lock import held
 from .rows import append_row, mark_stale, read_rows
-from .steps import first_steps
-from .measure import steps_text
+from .steps import steps_again, versions_text
 from .workers import run_in_processes
 from .cluster import run_in_ray
 
@@ -160,30 +159,6 @@ def found(self:Runner, spec, seeds)->list: # Of rows
     "The rows of `spec` that ended well, one for each seed that has one"
     rows = [self.rows.get(self.key(spec, s)) for s in seeds]
     return [o for o in rows if o is not None and o['status']=='ok']
-
-# %% ../../nbs/74b_evidence.runner.ipynb #ef6610d7
-def versions_text(
-    then:str, # Versions, as JSON
-)->str: # 'torch 2.9.0 (now 2.10.0)', '' where they are the same
-    "Which versions have changed"
-    was = json.loads(then or '{}')
-    return ', '.join(f'{k} {was[k]} (now {v})' for k,v in versions.items() if was.get(k, v)!=v)
-
-# %% ../../nbs/74b_evidence.runner.ipynb #2c3adc07
-def steps_again(
-    spec, # What was trained
-    row, # Its row
-)->tuple: # (do they say the same? None: cannot be told, the reason or what differs)
-    "Take the first steps of `row` again"
-    if not row['steps']: return None,'they are of an older version'
-    spec = spec.copy(seed=int(row['seed']))
-    try: now = first_steps(spec)
-    except Exception as e: return None,f'training fails now: {type(e).__name__}: {e}'
-    if now.device!=row['device']: return None,f"they were trained on {row['device']}, this is {now.device}"
-    if now.agrees(list(map(float, row['steps'].split()))): return True,''
-    if not now.agrees(first_steps(spec).losses): return None,'their losses are others each time'
-    return False,(f"seed {spec.seed} began with the losses {row['steps'].replace(' ', ', ')}, "
-                  f"and begins with {steps_text(now.losses).replace(' ', ', ')} now")
 
 # %% ../../nbs/74b_evidence.runner.ipynb #8ff22444
 @patch

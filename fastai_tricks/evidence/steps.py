@@ -8,11 +8,12 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.steps.html.md"""
 __all__ = []
 
 # %% ../../nbs/72c_evidence.steps.ipynb #27266890
-import math, warnings
+import json, math, warnings
 from fastai.vision.all import *
 from ..base.run import Spec
 from ..base.order import Order
 from ..base.trial import silent_learner
+from ..base.here import versions
 from .measure import steps_text
 
 # %% ../../nbs/72c_evidence.steps.ipynb #1b9b1a5c
@@ -50,3 +51,27 @@ def agrees(self:FirstSteps,
     tol = 2e-2 if self.in_16_bits else 1e-3
     near = lambda x,y: math.isclose(x, y, rel_tol=tol, abs_tol=tol) or (math.isnan(x) and math.isnan(y))
     return len(losses)==len(self.losses) and all(map(near, losses, self.losses))
+
+# %% ../../nbs/72c_evidence.steps.ipynb #1cb0f36d
+def versions_text(
+    then:str, # Versions, as JSON
+)->str: # 'torch 2.9.0 (now 2.10.0)', '' where they are the same
+    "Which versions have changed"
+    was = json.loads(then or '{}')
+    return ', '.join(f'{k} {was[k]} (now {v})' for k,v in versions.items() if was.get(k, v)!=v)
+
+# %% ../../nbs/72c_evidence.steps.ipynb #d7521cfe
+def steps_again(
+    spec, # What was trained
+    row, # Its row
+)->tuple: # (do they say the same? None: cannot be told, the reason or what differs)
+    "Take the first steps of `row` again"
+    if not row['steps']: return None,'they are of an older version'
+    spec = spec.copy(seed=int(row['seed']))
+    try: now = first_steps(spec)
+    except Exception as e: return None,f'training fails now: {type(e).__name__}: {e}'
+    if now.device!=row['device']: return None,f"they were trained on {row['device']}, this is {now.device}"
+    if now.agrees(list(map(float, row['steps'].split()))): return True,''
+    if not now.agrees(first_steps(spec).losses): return None,'their losses are others each time'
+    return False,(f"seed {spec.seed} began with the losses {row['steps'].replace(' ', ', ')}, "
+                  f"and begins with {steps_text(now.losses).replace(' ', ', ')} now")
