@@ -69,7 +69,7 @@ def _check_kind(key, v, usual):
     elif isinstance(usual, numbers.Real) or isinstance(v, numbers.Real) and not isinstance(v, bool): check_number(key, v)
     elif isinstance(v, (list,tuple)):
         for o in v: _check_kind(key, o, None)
-    elif isinstance(v, dict): raise ValueError(f"`{key}` is a table, which no argument of a trick is.")
+    elif not isinstance(v, (str,bool)): raise ValueError(f"`{key}` is a {type(v).__name__}, as no argument of a trick.")
 
 # %% ../nbs/60a_recipe_read.ipynb #2cce89c8
 def _texts_in(v):

@@ -70,9 +70,9 @@ def changes(self:Recipe,
 
 # %% ../nbs/60b_recipe_scale.ipynb #a3ceaee5
 def _cautions(recipe, now):
-    "Rows for the tricks of `recipe` that hurt short runs, if `now` is one"
+    "Rows for the tricks of `recipe` that want long runs, if `now` is shorter than the recipe's"
     if now.n_epoch>=recipe.n_epoch: return []
-    return [(f'caution: {t.name}', '', f'hurts {t.hurts}') for t in recipe if t.hurts.startswith('short runs')]
+    return [(f'caution: {t.name}', '', f'hurts {t.hurts}') for t in recipe if t.long_runs]
 
 # %% ../nbs/60b_recipe_scale.ipynb #3186492b
 @patch
