@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from .content import CannotTell, Content, content
 
 # %% ../../nbs/00e_base.code.ipynb #056b13ba
-_built_on = ('fastai','fastcore','fasttransform','torch','torchvision','timm','numpy','pandas') # libraries, wherever they lie
+_built_on = ('fastai','fastcore','fasttransform','torch','torchvision','timm','numpy','pandas') # wherever they lie
 
 # %% ../../nbs/00e_base.code.ipynb #e77a572c
 @lru_cache
@@ -212,14 +212,16 @@ def _builtin(o, weights=True):
 for _o in (types.BuiltinFunctionType, types.MethodWrapperType): content.register(_o, _builtin)
 
 # %% ../../nbs/00e_base.code.ipynb #4c0989d4
-def _descriptor(o, weights=True): return Content('descriptor', o.__name__.encode(), [(' of', o.__objclass__.__qualname__)])
+def _descriptor(o, weights=True):
+    return Content('descriptor', o.__name__.encode(), [(' of', o.__objclass__.__qualname__)])
 
 for _o in (types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
            types.MemberDescriptorType, types.GetSetDescriptorType): content.register(_o, _descriptor)
 
 # %% ../../nbs/00e_base.code.ipynb #9b913574
 def _partial(o, weights=True):
-    return Content('partial', parts=[(' of', o.func), (' arguments', o.args), ('', o.keywords), (' attributes', vars(o))])
+    arguments = [(' arguments', o.args), ('', o.keywords)]
+    return Content('partial', parts=[(' of', o.func), *arguments, (' attributes', vars(o))])
 
 content.register(partial, _partial);
 
@@ -250,7 +252,8 @@ def _wrapped_function(o, weights=True): return Content(type(o).__name__, parts=[
 for _o in (staticmethod, classmethod): content.register(_o, _wrapped_function)
 
 # %% ../../nbs/00e_base.code.ipynb #53851757
-def _property(o, weights=True): return Content('property', parts=[(' get', o.fget), (' set', o.fset), (' delete', o.fdel)])
+def _property(o, weights=True):
+    return Content('property', parts=[(' get', o.fget), (' set', o.fset), (' delete', o.fdel)])
 
 content.register(property, _property);
 

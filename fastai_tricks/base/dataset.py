@@ -10,13 +10,14 @@ __all__ = []
 # %% ../../nbs/00i_base.dataset.ipynb #f3559ffd
 import os, random
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import singledispatch
 from fastai.basics import *
 from fastai.tabular.core import Tabular
 from fasttransform import Pipeline
 from PIL import Image
 from tqdm.auto import tqdm
-from .content import Content, content
+from .content import Content, content, content_hash
 from .file_hash import file_hashes
 from .settings import left_by_calls
 
@@ -100,7 +101,7 @@ def _part(tl):
 # %% ../../nbs/00i_base.dataset.ipynb #a0e77c25
 def _every_item(ds):
     "All items of `ds`, if it has a length; else `ds` itself"
-    if isinstance(ds, (list,tuple,L,np.ndarray,Tensor,dict)) or isinstance(ds, torch.utils.data.TensorDataset): return ds
+    if isinstance(ds, (list,tuple,L,np.ndarray,Tensor,dict,torch.utils.data.TensorDataset)): return ds
     try: n = len(ds)
     except TypeError: return ds
     return [ds[i] for i in tqdm(range(n), 'Telling items', leave=False, delay=3)]
@@ -165,24 +166,47 @@ def _loader_settings(dl):
     return {k:v for k,v in vars(dl).items() if not k.startswith('_') and k not in runs}
 
 # %% ../../nbs/00i_base.dataset.ipynb #857b575c
-def _loaders_content(loaders, **more):
-    "The content of several loaders of one kind of item"
+def _items_of_loaders(loaders):
+    "What tells the items of several loaders of one kind of item"
     with _own_chance(): parts = [_loader_parts(dl) for dl in loaders]
     n = max(map(len, parts), default=0)
     folders = [_common_folder([o for p in parts if j<len(p) for o in p[j].items]) for j in range(n)]
-    told = [[(_hashed(o.items, f), o.steps) for o,f in zip(p, folders)] for p in parts]
-    settings = [(f'[{i}]', (type(dl), _loader_settings(dl))) for i,dl in enumerate(loaders)]
-    return Content('loaders', parts=[(' items', told), *settings, ('', more)])
+    return [[(_hashed(o.items, f), o.steps) for o,f in zip(p, folders)] for p in parts]
 
 # %% ../../nbs/00i_base.dataset.ipynb #3387f231
+_told_once = ContextVar('told_once', default=None) # `id` of loaders to them and the hash of their items
+
+# %% ../../nbs/00i_base.dataset.ipynb #631759d6
+@contextmanager
+def loaders_unchanged():
+    "Within, nothing changes loaders or their files: the items of each are told once"
+    token = _told_once.set({} if _told_once.get() is None else _told_once.get())
+    try: yield
+    finally: _told_once.reset(token)
+
+# %% ../../nbs/00i_base.dataset.ipynb #1707149d
+def _items_hash(key, loaders):
+    "The hash of the items of `loaders`; `key` is the object that holds them"
+    known = _told_once.get()
+    if known is None: return content_hash(_items_of_loaders(loaders), place='dls')
+    if id(key) not in known: known[id(key)] = key,content_hash(_items_of_loaders(loaders), place='dls')
+    return known[id(key)][1]
+
+# %% ../../nbs/00i_base.dataset.ipynb #0b86ae76
+def _loaders_content(key, loaders, **more):
+    "The content of several loaders of one kind of item"
+    settings = [(f'[{i}]', (type(dl), _loader_settings(dl))) for i,dl in enumerate(loaders)]
+    return Content('loaders', parts=[(' items', _items_hash(key, loaders)), *settings, ('', more)])
+
+# %% ../../nbs/00i_base.dataset.ipynb #a3daa31e
 def _data_loaders(o, weights=True):
     more = {k:getattr(o, k, None) for k in ('vocab','c','n_inp')}
-    return _loaders_content(o.loaders, **more)
+    return _loaders_content(o, o.loaders, **more)
 
 content.register(DataLoaders, _data_loaders);
 
-# %% ../../nbs/00i_base.dataset.ipynb #631759d6
-def _data_loader(o, weights=True): return _loaders_content([o])
+# %% ../../nbs/00i_base.dataset.ipynb #89b11431
+def _data_loader(o, weights=True): return _loaders_content(o, [o])
 
 content.register(DataLoader, _data_loader);
 

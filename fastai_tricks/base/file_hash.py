@@ -104,7 +104,7 @@ def file_hash(
 
 # %% ../../nbs/00h_base.file_hash.ipynb #70ed91b7
 def _path(o, weights=True):
-    if isinstance(o, Path) and o.is_file(): return Content('file', o.name.encode('utf-8', 'surrogateescape'), [('', file_hash(o))])
-    return Content('path', str(o).encode('utf-8', 'surrogateescape'))
+    if isinstance(o, Path) and o.is_file(): return Content('file', os.fsencode(o.name), [('', file_hash(o))])
+    return Content('path', os.fsencode(o))
 
 content.register(PurePath, _path);

@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.settings.html.md"""
 __all__ = []
 
 # %% ../../nbs/00g_base.settings.ipynb #439dae70
-import copyreg, enum, inspect, os, types
+import copyreg, enum, inspect, types
 from functools import lru_cache
 from fastai.basics import *
 from fastai.data.transforms import Categorize
@@ -69,7 +69,7 @@ def _stored_by(o):
             res.add((s.argval, how if isinstance(how, str) else 'other'))
         elif not _rearrange(stack, s):
             effect = code.dis.stack_effect(s.opcode, s.arg, jump=False)
-            stack = ['other']*o.co_stacksize+stack[:len(stack)+effect-1]+['other'] # all that it may have made is unknown
+            stack = ['other']*o.co_stacksize+stack[:len(stack)+effect-1]+['other'] # what it made is unknown
     return frozenset(res).union(*(_stored_by(c) for c in o.co_consts if isinstance(c, types.CodeType)))
 
 # %% ../../nbs/00g_base.settings.ipynb #d632ee28
@@ -123,7 +123,7 @@ def _object(o, weights=True):
 content.register(object, _object);
 
 # %% ../../nbs/00g_base.settings.ipynb #7b581dc7
-def _enum(o, weights=True): return Content('enum', o.name.encode() if o.name else b'', [('', o.value), (' class', type(o))])
+def _enum(o, weights=True): return Content('enum', (o.name or '').encode(), [('', o.value), (' class', type(o))])
 
 content.register(enum.Enum, _enum);
 
@@ -145,8 +145,8 @@ _of_module = set(vars(nn.Module()))
 def _weight(o, weights):
     "What counts of parameter or buffer `o`"
     if o is None: return None
-    if not weights: return (str(o.dtype), tuple(o.shape) if not isinstance(o, nn.parameter.UninitializedTensorMixin) else None)
-    return (bool(o.requires_grad), o.detach())
+    if isinstance(o, nn.parameter.UninitializedTensorMixin): return str(o.dtype) # its shape is not known yet
+    return (o.requires_grad, o.detach()) if weights else (str(o.dtype), tuple(o.shape))
 
 # %% ../../nbs/00g_base.settings.ipynb #736d2f00
 def _tied(o):
