@@ -26,6 +26,7 @@ class Content:
 # %% ../../nbs/00d_base.content.ipynb #69a754e6
 class CannotTell(ValueError):
     "It cannot be said what a thing consists of: it must not be called equal to another"
+    names_place = False # Does the message name the thing?
 
 # %% ../../nbs/00d_base.content.ipynb #a3f39443
 @singledispatch
@@ -104,16 +105,23 @@ class _Node:
         self.children = [(_bytes(edge), _leaf(part) or id(part)) for edge,part in content.parts]
 
 # %% ../../nbs/00d_base.content.ipynb #41adca77
+def _at_place(e, cls, place):
+    "The error `e` that an object of class `cls` raised, for people"
+    where = f"`{place.lstrip('.')}` is" if place else 'There is'
+    res = CannotTell(f"{where} a `{cls.__qualname__}`, and {e}. So it cannot be said whether two runs with it are the "
+                     "same. Give its class a `__getstate__` that returns what counts, or make it inside the function "
+                     "that uses it.")
+    res.names_place = True
+    return res
+
+# %% ../../nbs/00d_base.content.ipynb #602d5d16
 def _content(o, weights, place):
     "The content of `o`; an error names `place`"
     container = _containers.get(type(o))
     try: return container(o) if container else content(o, weights)
-    except RecursionError: raise
     except CannotTell as e:
-        where = f"`{place.lstrip('.')}` is" if place else 'There is'
-        raise CannotTell(f"{where} a `{type(o).__qualname__}`, and {e}. So it cannot be said whether two runs with it "
-                         "are the same. Give its class a `__getstate__` that returns what counts, or make it "
-                         "inside the function that uses it.") from e
+        if e.names_place: raise
+        raise _at_place(e, type(o), place) from e
 
 # %% ../../nbs/00d_base.content.ipynb #e5e52a83
 def _nodes(root, weights, place):
