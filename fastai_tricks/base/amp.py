@@ -10,6 +10,7 @@ __all__ = ['AMP']
 # %% ../../nbs/06a_base.amp.ipynb #fe5f40b9
 from fastai.basics import *
 from fastai.callback.fp16 import AMPMode, MixedPrecision
+from .autocast import kind_of
 
 # %% ../../nbs/06a_base.amp.ipynb #7df89093
 class AMP(MixedPrecision):
@@ -17,7 +18,7 @@ class AMP(MixedPrecision):
     name,in_export = 'mixed_precision',False
 
     def before_fit(self):
-        device = (getattr(self.dls, 'device', None) or torch.device('cpu')).type
+        device = kind_of(getattr(self.dls, 'device', None))
         dtype = torch.bfloat16 if self.amp_mode==AMPMode.BF16 else torch.float16
         self.kwargs['enabled'] = dtype==torch.float16 # bf16 has the range of fp32 and needs no scaling
         self.autocast = torch.autocast(device, dtype=dtype)

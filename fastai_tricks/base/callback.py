@@ -9,7 +9,6 @@ __all__ = ['TrickCallback']
 
 # %% ../../nbs/06_base.callback.ipynb #a072fde5
 import functools, inspect, warnings, zlib
-from contextvars import ContextVar
 from fastai.basics import *
 from .describe import describe
 from .reload import has_role
@@ -17,6 +16,7 @@ from .build import plain_lr
 from .order import Order
 from .wrap import wrap
 from .slots import refuse_both
+from .export import exporting
 from .runs import current_run, run_of
 
 # %% ../../nbs/06_base.callback.ipynb #e7d0a719
@@ -221,26 +221,3 @@ def _cleaned_up(f):
 # %% ../../nbs/06_base.callback.ipynb #5f615e17
 wrap(Learner, 'fit', _cleaned_up,
      why='fastai tells no callback of an interrupt or an error: ours clean up')
-
-# %% ../../nbs/06_base.callback.ipynb #666a72b9
-exporting = globals().get('exporting', ContextVar('exporting', default=False)) # True while `Learner.export` writes
-
-# %% ../../nbs/06_base.callback.ipynb #bbbb7a52
-def _without_ours(f):
-    "Wrap `Learner.export`: the file holds none of our callbacks, the Learner keeps them"
-    @functools.wraps(f)
-    def export(self, *args, **kwargs):
-        cbs,ours = self.cbs,[o for o in self.cbs if not getattr(o, 'in_export', True)]
-        names = [k for k,v in self.__dict__.items() if any(v is o for o in ours)]
-        held,token = {k:self.__dict__.pop(k) for k in names},exporting.set(True)
-        self.cbs = L(o for o in cbs if not any(o is p for p in ours))
-        try: return f(self, *args, **kwargs)
-        finally:
-            exporting.reset(token)
-            self.cbs = cbs
-            self.__dict__.update(held)
-    return export
-
-# %% ../../nbs/06_base.callback.ipynb #2b518de9
-wrap(Learner, 'export', _without_ours,
-     why='the file holds none of our callbacks: it loads without this package and without a teacher')

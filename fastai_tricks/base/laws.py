@@ -15,6 +15,7 @@ from fastai.callback.progress import ProgressCallback
 from .run import Spec
 from .trial import Strike, batch_events, learner_state, same_trail, silent_learner, trail
 from .trial import train_silently
+from .autocast import kind_of
 from .amp import AMP
 from .trick import Trick
 
@@ -161,7 +162,7 @@ def _loss_by_hand(learn):
     "The user's loss over the validation set, in the precision of the Learner"
     learn.model.eval()
     dl,dtype = learn.dls.valid,_amp_dtype(learn)
-    device = dl.device.type if dl.device else 'cpu'
+    device = kind_of(dl.device)
     total = n = 0
     with torch.no_grad(), torch.autocast(device, dtype=dtype, enabled=dtype is not None):
         for xb,yb in dl:

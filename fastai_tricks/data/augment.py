@@ -10,6 +10,7 @@ __all__ = ['BatchErasing', 'BatchResizedCrop']
 # %% ../../nbs/14_data.augment.ipynb #8561e553
 import math
 from fastai.vision.all import *
+from ..base.export import Exported
 
 # %% ../../nbs/14_data.augment.ipynb #d8cb1c8e
 def _pair(nm, v, low=0., high=math.inf):
@@ -47,7 +48,7 @@ def _in_boxes(h, w, top, left, bh, bw):
     return (rows[:,:,None] & cols[:,None,:])[:,None]
 
 # %% ../../nbs/14_data.augment.ipynb #1ce5b130
-class BatchErasing(RandTransform):
+class BatchErasing(Exported, RandTransform):
     "Fill a box of each image with noise (Zhong et al. 2017, algorithm 1); a batch transform, for training only"
     split_idx,order = 0,100 # after `Normalize`, whose images the noise resembles
     def __init__(self,
@@ -64,6 +65,7 @@ class BatchErasing(RandTransform):
         self.fill = fill
 
     def before_call(self, b, split_idx): self.do = self.p>0 # which images is drawn with the boxes
+    def plain(self): return Transform() # it does nothing but in training
     def encodes(self, x:TensorImage):
         n,_,h,w = x.shape
         *box,fits = draw_boxes(n, h, w, self.share, self.aspect, x.device)
@@ -100,8 +102,15 @@ def _sample_mask(x, box, size):
     cols = left + torch.minimum(_places(box[1], box[3], size[1]).long(), bw-1)
     return x[torch.arange(len(x), device=x.device)[:,None,None], rows[:,:,None], cols[:,None,:]]
 
+# %% ../../nbs/14_data.augment.ipynb #f57f78c0
+_as_ours = dict(pad_mode=PadMode.Border, align_corners=False)
+
+def _resize_whole(x, size, mode):
+    "All of the images `x` in another size"
+    return x if size is None else retain_type(x.affine_coord(sz=size, mode=mode, **_as_ours), x)
+
 # %% ../../nbs/14_data.augment.ipynb #776ef033
-class BatchResizedCrop(RandTransform):
+class BatchResizedCrop(Exported, RandTransform):
     "Resize a box of each image to one size (He et al. 2018, section 2.1); a batch transform"
     split_idx,order = None,29 # after `IntToFloatTensor`, before the affine transforms
     def __init__(self,
@@ -117,9 +126,12 @@ class BatchResizedCrop(RandTransform):
         self.share,self.aspect = _pair('share', share, high=1.),_pair('aspect', aspect)
 
     def before_call(self, b, split_idx):
-        self.do,self.box = True,self._draw(_first_image(b), split_idx==0)
-    def encodes(self, x:TensorImage): return _sample_image(x, self._box(x), self.size or x.shape[-2:])
-    def encodes(self, x:TensorMask):  return _sample_mask(x, self._box(x), self.size or x.shape[-2:])
+        self.do,x = True,_first_image(b)
+        self.box = self._draw(x) if split_idx==0 else None # None: all of the image
+
+    def plain(self): return Transform() if self.size is None else AffineCoordTfm(size=self.size, **_as_ours)
+    def encodes(self, x:TensorImage): return self._resized(x, _sample_image, 'bilinear')
+    def encodes(self, x:TensorMask):  return self._resized(x, _sample_mask, 'nearest')
     def encodes(self, x:TensorPoint|TensorBBox):
         raise ValueError(f"`BatchResizedCrop` does not move points and boxes, and the batch has a {type(x).__name__}. "
                          "Crop them as items, by `RandomResizedCrop`.")
@@ -134,16 +146,16 @@ def _first_image(b):
 
 # %% ../../nbs/14_data.augment.ipynb #dbdc3fdd
 @patch
-def _draw(self:BatchResizedCrop, x, training):
+def _draw(self:BatchResizedCrop, x):
     "A box for each image of `x`: top, left, height, width"
     n,_,h,w = x.shape
     whole = [torch.full((n,), o, device=x.device) for o in (0,0,h,w)]
-    if not training: return whole
     *box,fits = draw_boxes(n, h, w, self.share, self.aspect, x.device)
     return [torch.where(fits, drawn, all_of_it) for drawn,all_of_it in zip(box, whole)]
 
 # %% ../../nbs/14_data.augment.ipynb #445783ef
 @patch
-def _box(self:BatchResizedCrop, x):
-    "The boxes of this batch, on the device of `x`"
-    return [o.to(x.device) for o in self.box]
+def _resized(self:BatchResizedCrop, x, sample, mode):
+    "`x` by `sample` of the boxes of this batch, or all of it by `mode`"
+    if self.box is None: return _resize_whole(x, self.size, mode)
+    return sample(x, [o.to(x.device) for o in self.box], self.size or x.shape[-2:])

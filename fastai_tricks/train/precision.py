@@ -11,6 +11,7 @@ __all__ = ['best_precision', 'low_precision']
 import functools, platform, time
 from fastai.basics import *
 from fastai.callback.fp16 import AMPMode, MixedPrecision
+from ..base.autocast import kind_of
 from ..base.amp import AMP
 from ..base.register import trick
 
@@ -75,7 +76,7 @@ def to_amp(self:Learner,
     **kwargs, # Passed to torch's `GradScaler`
 )->Learner: # The same
     "Train in the precision that is fast on the Learner's device, and say which and why"
-    kind = (getattr(self.dls, 'device', None) or torch.device('cpu')).type
+    kind = kind_of(getattr(self.dls, 'device', None))
     chosen,why = best_precision(kind) if precision is None else _asked_for(precision, kind)
     print(f'{chosen} on {kind}: {why}.')
     self.remove_cbs([o for o in self.cbs if isinstance(o, MixedPrecision)])
