@@ -114,7 +114,7 @@ def _argument_names(cls):
     return {n for f in inits for n in list(inspect.signature(f).parameters)[1:]}
 
 # %% ../../nbs/00i_base.settings.ipynb #b2059ed6
-_of_fastai = ('learn','run','_init','__stored_args__') # what fastai and `TrickCallback` write into every callback
+_of_fastai = ('learn','run','_init','_state','__stored_args__') # what fastai and `TrickCallback` write into every callback
 
 def _stored_by_own(cls):
     "Attributes that methods of the callback class `cls` store"
