@@ -113,7 +113,7 @@ def _plain_hooks(module):
 def _plain(learn):
     "A context in which the Learner holds nothing of ours that can be told"
     ours = [o for o in learn.cbs if not getattr(o, 'in_export', True)]
-    names = [k for k,v in learn.__dict__.items() if any(v is o for o in ours)]
+    names = [k for k,v in learn.__dict__.items() if any(v is o for o in ours) or isinstance(v, torch.amp.GradScaler)]
     cbs = L(o for o in learn.cbs if not any(o is p for p in ours))
     with ExitStack() as stack:
         stack.enter_context(_without(learn, names))
