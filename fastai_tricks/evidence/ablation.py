@@ -10,6 +10,7 @@ __all__ = ['ablate']
 # %% ../../nbs/76_evidence.ablation.ipynb #e6905ff9
 import dataclasses, json, math, warnings
 from fastai.vision.all import *
+from ..base.dataset import loaders_unchanged
 from ..base.describe import describe
 from ..base.run import Spec
 from ..base.order import Order
@@ -202,6 +203,7 @@ def train_all(
         res.stopped = True
 
 # %% ../../nbs/76_evidence.ablation.ipynb #f4da310e
+@loaders_unchanged()
 def ablate(
     dls, # `DataLoaders` to train and measure on, or a function without arguments that builds them
     tricks, # Tricks as for `arms`, in the order to add them; or a recipe or ladder by name, such as 'quick'
