@@ -11,6 +11,7 @@ __all__ = []
 import random, warnings
 from fastai.basics import *
 from fastai.data.load import _FakeLoader
+from .warn import TricksWarning
 
 # %% ../../nbs/02b_base.loaders.ipynb #85f6f9dc
 _torch_options = ('pin_memory','num_workers','timeout','persistent_workers','pin_memory_device')
@@ -58,7 +59,8 @@ def keep_short_batch(
     "Keep the last, short batch of `dl` if there is no other"
     if not dl.drop_last or not dl.n or len(dl): return dl
     dl.drop_last = False
-    warnings.warn(f"{dl.n} items are fewer than a batch of {dl.bs}: they are trained on as one short batch.")
+    warnings.warn(f"{dl.n} items are fewer than a batch of {dl.bs}: they are trained on as one short batch.",
+                  TricksWarning)
     return dl
 
 # %% ../../nbs/02b_base.loaders.ipynb #97963eb6

@@ -12,6 +12,7 @@ import difflib, inspect, warnings
 from fastai.basics import *
 from fastcore.docments import docments
 from .tables import Rows, md_code, md_table, md_text
+from .identity import identity
 from .describe import describe
 from .reload import has_role, plain_function
 from .run import Spec, keep_asked
@@ -69,8 +70,9 @@ class Trick:
         hurts:str='', # When it does harm
         rescale=None, # `rescale(kw, was, now)`: the arguments for another run, None leaves the trick out; see `Recipe`
         figures=None, # `figures(kw, run)`: heading to text, what the arguments come to in a run; see `Recipe`
+        long_runs:bool=False, # Does it want long runs? A recipe cautions where a run is shorter than its own
     ):
-        store_attr('func,paper,touches,slot,cost,hurts,rescale,figures')
+        store_attr('func,paper,touches,slot,cost,hurts,rescale,figures,long_runs')
         self.kw,self.source = dict(kw or {}),source or func
         self.name = name or self.source.__name__
         self.doc = (inspect.getdoc(self.source) or '').split('\n')[0]
@@ -131,7 +133,7 @@ def apply(self:Trick, spec:Spec)->Spec: # The changed record
 
 # %% ../../nbs/07_base.trick.ipynb #44824bae
 @patch
-def _identity(self:Trick): return self.name,describe(self.func),describe(self.kw)
+def _identity(self:Trick): return self.name,identity(self.func),identity(self.kw)
 
 # %% ../../nbs/07_base.trick.ipynb #a370de0b
 @patch

@@ -11,6 +11,7 @@ __all__ = ['folder_dls', 'named_dls']
 import difflib, hashlib, os, psutil, warnings
 from fastai.vision.all import *
 from ..base.build import seed_everything
+from ..base.warn import TricksWarning
 from ..base.refuse import listed
 from .memory import in_memory
 from .samples import tiny_dls
@@ -58,10 +59,12 @@ def _empty_folders(pairs):
 # %% ../../nbs/12_data.folders.ipynb #948d43b0
 def _warn_of(train, valid):
     "Warn of what looks wrong in pairs of file and class"
-    if empty := _empty_folders(train): warnings.warn(f"These folders are empty, and no classes: {listed(empty, 5)}.")
+    if empty := _empty_folders(train):
+        warnings.warn(f"These folders are empty, and no classes: {listed(empty, 5)}.", TricksWarning)
     if same := same_files([f for f,_ in train], [f for f,_ in valid]):
         what = 'image to measure with is' if len(same)==1 else 'images to measure with are'
-        warnings.warn(f"{len(same)} {what} trained on as well: {listed(same, 5)}. The result will look too good.")
+        warnings.warn(f"{len(same)} {what} trained on as well: {listed(same, 5)}. The result will look too good.",
+                      TricksWarning)
 
 # %% ../../nbs/12_data.folders.ipynb #31154cfb
 def _labeller(pairs):

@@ -100,8 +100,10 @@ def _has_its_end(f, kind):
         return _ends[kind] in file.read()
 
 # %% ../../nbs/11a_data.images.ipynb #98d4abbc
-def _what_is_wrong(f):
-    "A line on the file `f`; None: nothing"
+def image_error(
+    f, # File of an image
+)->str: # None: nothing is wrong
+    "What is wrong with the image in a file, in one line"
     f = Path(f)
     try:
         with Image.open(f) as im:
@@ -124,7 +126,7 @@ def check_images(
     files, # Files of images
 ):
     "Refuse files that hold no image, all at once"
-    errors = [o for o in each_of(_what_is_wrong, files, 'Looking at the images') if o]
+    errors = [o for o in each_of(image_error, files, 'Looking at the images') if o]
     if errors: raise Unreadable(errors)
 
 # %% ../../nbs/11a_data.images.ipynb #cac6f85c

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from fastai.vision.all import *
 from ..base.refuse import listed
-from .walk import files_below, images_below, only_part, part_of
+from .walk import files_below, images_below, only_part, part_of, words_of
 
 # %% ../../nbs/11c_data.layout.ipynb #38146109
 class _Found:
@@ -84,6 +84,16 @@ def _class_level(path, images):
                      f"Which of them name the classes? Pass `level`: 1 for the first folder below {path}, 2 for the "
                      "one inside of it.")
 
+# %% ../../nbs/11c_data.layout.ipynb #b0a8a476
+_images_words,_masks_words = {'image','images','img','imgs'},{'mask','masks','label','labels','annotations','gt'}
+
+def _refuse_masks(path, names):
+    "Refuse folders that hold images and their masks"
+    kinds = [set(words_of(o)) for o in names]
+    if len(names)!=2 or not all(any(k & w for k in kinds) for w in (_images_words, _masks_words)): return
+    raise ValueError(f"{path} was understood as images and their masks ({_quoted(names)}), which are no classes. "
+                     "For masks use fastai's `SegmentationDataLoaders`, or pass `level` if they are classes.")
+
 # %% ../../nbs/11c_data.layout.ipynb #b461391e
 def _classes_by_level(path, images, level):
     "Pairs of file and class, where the caller says the level, from 0"
@@ -99,6 +109,7 @@ def _trained_classes(path, images, level):
     images = _without_common(images)
     _refuse_loose(path, images)
     level = _class_level(path, images)
+    _refuse_masks(path, _names_at(images, level))
     return [(o.file, o.folders[level]) for o in images]
 
 # %% ../../nbs/11c_data.layout.ipynb #3335b972

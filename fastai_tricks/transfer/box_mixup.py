@@ -49,12 +49,14 @@ def blend(self:BoxMixUp,
     bbox, # Their boxes
     lbl, # Classes of the boxes
     rng, # A NumPy generator
+    weight=None, # Weights of the boxes, 0 or above; None: 1 for all
 )->tuple: # The blended images; and boxes, classes and weights of both
     "How a batch is blended: each image with another of the batch"
     perm = _partners(len(x), rng)
     lam = .5 if self.alpha is None else float(rng.beta(self.alpha, self.alpha))
     perm,b,l = perm.to(x.device),plain_tensor(bbox),plain_tensor(lbl)
-    weights = torch.cat([torch.full(l.shape, lam), torch.full(l.shape, 1-lam)], 1).to(x.device)
+    w = b.new_ones(l.shape) if weight is None else plain_tensor(weight)
+    weights = torch.cat([w*lam, w[perm]*(1-lam)], 1)
     boxes,labels = torch.cat([b, b[perm]], 1),torch.cat([l, l[perm]], 1)
     return mix(x, perm, lam), (retain_type(boxes, bbox), retain_type(labels, lbl), weights)
 
@@ -74,7 +76,7 @@ def before_batch(self:BoxMixUp):
     "Blend a batch of two images or more"
     if not len(self.learn.yb) or not self.draw(): return
     if find_bs(self.learn.yb)>1:
-        x,self.learn.yb = self.blend(self.learn.xb[0], *self.learn.yb[:2], self.rng)
+        x,self.learn.yb = self.blend(self.learn.xb[0], *self.learn.yb[:2], self.rng, *self.learn.yb[2:])
         self.learn.xb = (x,)
     elif not self._warned:
         self._warned = True

@@ -30,11 +30,11 @@ def scaled_boxes(
     return b*2/b.new_tensor([w,h,w,h])-1
 
 # %% ../../nbs/80a_transfer.boxes.ipynb #ccf0d02b
-def _clipped(bbox, lbl):
-    "Boxes clipped at the border, and their labels, without those that have no area"
-    bbox,lbl = bbox.view(-1, 4).clamp(-1, 1),lbl.long()
+def _clipped(bbox, *of_boxes):
+    "Boxes clipped at the border, and what belongs to each (label, weight), without those that have no area"
+    bbox = bbox.view(-1, 4).clamp(-1, 1)
     has_area = TensorBase((bbox[:,2]>bbox[:,0]) & (bbox[:,3]>bbox[:,1]))
-    return bbox[has_area],lbl[has_area]
+    return tuple(o[has_area] for o in (bbox, *of_boxes))
 
 # %% ../../nbs/80a_transfer.boxes.ipynb #493a5f20
 class BoxPad:
@@ -43,19 +43,24 @@ class BoxPad:
         n:int=1, # Number of boxes in each image, or more where an image has more
     ): self.n = n
     def __call__(self,
-        samples, # Tuples of image, boxes, labels, or of the image alone
+        samples, # Tuples of image, boxes, labels, perhaps weights; or of the image alone
     )->list: # The same with equal numbers of boxes
         if len(samples[0])<3: return samples
-        kept = [(x, *_clipped(b, l)) for x,b,l in samples]
-        n = max([self.n, *(len(l) for _,_,l in kept)])
+        kept = [(x, *_clipped(b, l.long(), *further)) for x,b,l,*further in samples]
+        n = max([self.n, *(len(l) for _,_,l,*_ in kept)])
         def fill(t): return torch.cat([t, t.new_zeros(n-len(t), *t.shape[1:])])
-        return [(x, fill(b), fill(l)) for x,b,l in kept]
+        return [(x, *map(fill, of_boxes)) for x,*of_boxes in kept]
 
 # %% ../../nbs/80a_transfer.boxes.ipynb #8ed30c7a
 def _draw_boxes(ctx, boxes, color='white'):
     "Draw labelled boxes, without those that only fill up"
     for b,lbl in zip(boxes.bbox.view(-1, 4), boxes.lbl):
         if lbl!='#na#': TensorBBox(b).show(ctx=ctx, text=str(lbl), text_size=9, color=color)
+
+# %% ../../nbs/80a_transfer.boxes.ipynb #cfd7204d
+def _boxes_of(sample):
+    "The labelled boxes of a decoded item; None: it has none"
+    return first(o for o in reversed(sample) if isinstance(o, LabeledBBox))
 
 # %% ../../nbs/80a_transfer.boxes.ipynb #6502954f
 _show_any = show_batch.invoke(TensorImage, object, object) # fastai's
@@ -75,12 +80,12 @@ def show_batch(
 ): # The axes
     "Images with their boxes"
     grid = dict(nrows=nrows, ncols=ncols, figsize=figsize)
-    if not isinstance(samples[0][-1], LabeledBBox):
+    if _boxes_of(samples[0]) is None:
         return _show_any(x, y, samples, ctxs=ctxs, max_n=max_n, **grid, **kwargs)
     if ctxs is None: ctxs = get_grid(min(len(samples), max_n), **grid)
     for s,ctx in zip(samples, ctxs):
         s[0].show(ctx=ctx, **kwargs)
-        _draw_boxes(ctx, s[-1])
+        _draw_boxes(ctx, _boxes_of(s))
     return ctxs
 
 # %% ../../nbs/80a_transfer.boxes.ipynb #fa9a7568
@@ -98,14 +103,14 @@ def show_results(
     **kwargs
 ): # The axes
     "The true boxes left, those that were found right"
-    if not isinstance(samples[0][-1], LabeledBBox):
+    if _boxes_of(samples[0]) is None:
         raise ValueError(f"Targets of {len(y)} parts can be shown if they are boxes and labels, "
                          f"these are {', '.join(type(o).__name__ for o in y)}.")
     if ctxs is None:
         ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize, double=True,
                         title='Target/Prediction')
     for s,o,left,right in zip(samples, outs, ctxs[::2], ctxs[1::2]):
-        for ctx,boxes in ((left,s[-1]), (right,o[-1])):
+        for ctx,boxes in ((left,_boxes_of(s)), (right,_boxes_of(o))):
             s[0].show(ctx=ctx, **kwargs)
             _draw_boxes(ctx, boxes)
     return ctxs

@@ -8,6 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/transfer.mean_ap.html.md"""
 __all__ = ['MeanAP']
 
 # %% ../../nbs/81b_transfer.mean_ap.ipynb #fc71d844
+from torchvision.ops import box_iou
 from fastai.vision.all import *
 from ..target.target import plain_tensor
 from .boxes import pixel_boxes
@@ -44,18 +45,38 @@ def accumulate(self:MeanAP, learn):
     "Gather the boxes of a batch: what was found, and what is true"
     if learn.training: return
     size = learn.xb[0].shape[-2:]
-    pred,bbox,lbl = [plain_tensor(o).detach().cpu() for o in (learn.pred, *learn.yb[:2])]
-    for p,b,l in zip(pred, bbox, lbl):
+    pred,bbox,lbl,*weight = [plain_tensor(o).detach().cpu() for o in (learn.pred, *learn.yb)]
+    weight = weight[0] if weight else torch.ones(lbl.shape)
+    for p,b,l,w in zip(pred, bbox, lbl, weight):
         p,true = p[p[:,4]>0],l>0
         self.preds.append(dict(boxes=pixel_boxes(p[:,:4], size), scores=p[:,4], labels=p[:,5].long()))
-        self.targs.append(dict(boxes=pixel_boxes(b[true], size), labels=l[true]))
+        self.targs.append(dict(boxes=pixel_boxes(b[true], size), labels=l[true], difficult=w[true]==0))
+
+# %% ../../nbs/81b_transfer.mean_ap.ipynb #3a298754
+def _without_difficult(pred, targ, thresh):
+    "What was found and what is true, without difficult boxes and without what was found on them"
+    keep = ~targ['difficult']
+    if keep.all(): return pred,targ
+    ious = box_iou(pred['boxes'], targ['boxes'])
+    best,of = torch.where(pred['labels'][:,None]==targ['labels'], ious, 0).max(1)
+    counts = (best<thresh) | keep[of]
+    return {k:v[counts] for k,v in pred.items()},{k:v[keep] for k,v in targ.items()}
+
+# %% ../../nbs/81b_transfer.mean_ap.ipynb #59491603
+def _mean_precision(preds, targs, thresholds):
+    "torchmetrics' number over `thresholds` of overlap; None: COCO's ten"
+    metric = _torchmetrics()(iou_thresholds=thresholds, backend='faster_coco_eval')
+    metric.update(preds, [{k:o[k] for k in ('boxes','labels')} for o in targs])
+    return float(metric.compute()['map'])
 
 # %% ../../nbs/81b_transfer.mean_ap.ipynb #40cc6ad3
 @patch(as_prop=True)
 def value(self:MeanAP):
     "The metric over all images that were gathered; None: there were none"
     if not self.preds: return None
-    thresholds = [.5] if self.kind=='voc' else None
-    metric = _torchmetrics()(iou_thresholds=thresholds, backend='faster_coco_eval')
-    metric.update(self.preds, self.targs)
-    return float(metric.compute()['map'])
+    thresholds = [.5] if self.kind=='voc' else [.5+i/20 for i in range(10)]
+    if not any(o['difficult'].any() for o in self.targs): return _mean_precision(self.preds, self.targs, thresholds)
+    def at(thresh):
+        kept = [_without_difficult(p, t, thresh) for p,t in zip(self.preds, self.targs)]
+        return _mean_precision(*zip(*kept), [thresh])
+    return float(np.mean([at(o) for o in thresholds])) # what is left out depends on the threshold
