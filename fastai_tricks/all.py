@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 # In the order of reading
-chapters = 'base data train model target recipe_file recipe_scale recipe training evidence transfer'.split()
+chapters = 'base data train model target recipe_file recipe_read recipe_scale recipe training evidence transfer'.split()
 
 def _rooms():
     "Names of all modules, chapter by chapter"

@@ -8,11 +8,11 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/recipe_file.html.md"""
 __all__ = ['Recipe']
 
 # %% ../nbs/60_recipe_file.ipynb #3428ea06
-import difflib, inspect
+import inspect
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 from fastai.basics import *
 from .base.tables import md_code, md_table, md_text, txt_table
+from .base.arguments import check_number
 from .base.describe import describe
 from .base.reload import has_role
 from .base.trick import tricks
@@ -35,9 +35,30 @@ class Recipe(Bag):
         teacher:str=None, # Recipe that trains the teacher, where there is one
         pretrained:bool=False, # Start from a pretrained network with a new head
     ):
-        if n_epoch<1 or bs<1: raise ValueError(f"`n_epoch` and `bs` are at least 1, got {n_epoch} and {bs}.")
         super().__init__(tricks)
         store_attr(but='tricks')
+        check_fields(self)
+
+# %% ../nbs/60_recipe_file.ipynb #ebc6ee87
+_numbers = dict( # Field to the largest number that can be meant
+    n_epoch = 100_000,
+    bs      = 2**24,
+    size    = 2**16)
+
+# %% ../nbs/60_recipe_file.ipynb #0f7769f5
+def check_fields(
+    recipe, # A `Recipe`
+):
+    "Raise a `ValueError` for the first field that does not hold what it should"
+    for name,most in _numbers.items():
+        v = getattr(recipe, name)
+        if v is not None or name!='size': check_number(name, v, 1, most, whole=True)
+    for name in ('doc','source','authors','teacher'):
+        v = getattr(recipe, name)
+        is_text = isinstance(v, str) or name=='teacher' and v is None
+        if not is_text: raise ValueError(f"`{name}` is a text, got {v!r}.")
+    if not isinstance(recipe.pretrained, bool):
+        raise ValueError(f"`pretrained` is true or false, got {recipe.pretrained!r}.")
 
 # %% ../nbs/60_recipe_file.ipynb #69673a5a
 recipe_fields = tuple(inspect.signature(Recipe).parameters)[2:] # without `name` and `tricks`
@@ -177,54 +198,3 @@ def to_toml(self:Recipe,
     text = tomlkit.dumps({self.name: body})
     if path is not None: Path(path).write_text(text, encoding='utf-8')
     return text
-
-# %% ../nbs/60_recipe_file.ipynb #73a3534c
-def _trick_of(entry, place):
-    "The trick that `entry` of a list of tricks stands for; `place` is said in errors"
-    kw = {'trick':entry} if isinstance(entry, str) else dict(entry)
-    if 'trick' not in kw:
-        raise ValueError(f"{place} has an entry without a name: {entry}. Write {{trick = \"mixup\", alpha = 0.2}}.")
-    return tricks[kw.pop('trick')](**kw)
-
-# %% ../nbs/60_recipe_file.ipynb #6f06b36e
-def _check_fields(names, place):
-    "Refuse the first of `names` that is no field of a recipe"
-    known = [*recipe_fields, 'tricks']
-    unknown = first(o for o in names if o not in known)
-    if unknown is None: return
-    near = difflib.get_close_matches(unknown, known, 1)
-    advice = f"Did you mean `{near[0]}`?" if near else f"They have: {', '.join(known)}."
-    raise ValueError(f"{place} has a field `{unknown}`, which recipes do not have. {advice}")
-
-# %% ../nbs/60_recipe_file.ipynb #08ca0216
-def _recipe_of(name, table, where):
-    "The recipe that a TOML table in the file or text `where` describes"
-    if not isinstance(table, dict):
-        raise ValueError(f"{where} has `{name}` outside of a recipe. "
-                         f"A recipe begins with its name in brackets: [{name}].")
-    place = f"Recipe `{name}` in {where}"
-    _check_fields(table, place)
-    fields = {k:v for k,v in table.items() if k!='tricks'}
-    return Recipe(name, [_trick_of(o, place) for o in table.get('tricks', [])], **fields)
-
-# %% ../nbs/60_recipe_file.ipynb #8c68332b
-def read_recipes(
-    text:str, # TOML, a table for each recipe
-    where:str='the text', # Where `text` was found, said in errors
-)->dict: # Name to `Recipe`
-    "The recipes of a TOML text"
-    try: doc = tomlkit.parse(text).unwrap()
-    except TOMLKitError as e: raise ValueError(f"{where} is not TOML: {e}.") from e
-    return {name:_recipe_of(name, table, where) for name,table in doc.items()}
-
-# %% ../nbs/60_recipe_file.ipynb #57a8f613
-def read_recipe(
-    path, # TOML file with one recipe
-)->Recipe:
-    "The recipe in the file `path`"
-    path = Path(path)
-    if not path.is_file(): raise ValueError(f"There is no file {path}.")
-    found = read_recipes(path.read_text(encoding='utf-8'), str(path))
-    if len(found)!=1:
-        raise ValueError(f"{path} holds {len(found)} recipes, {', '.join(found) or 'none'}; one is needed.")
-    return first(found.values())

@@ -22,7 +22,7 @@ from .data.wait import DataWait
 from .train.checkpoint import Checkpoint, checkpoint_files
 from .train.processes import LostProcess, first_process_first
 from .train.duration import in_words, seconds_per_epoch
-from .recipe_file import read_recipe
+from .recipe_read import read_recipe
 from .recipe import recipe
 
 # %% ../nbs/61_training.ipynb #2a5616a9

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from fastai.basics import *
 from fasttransform.transform import compose_tfms
 from .wrap import wrap
+from .kept import Kept
+from .runs import current_run, own_metrics
 
 # %% ../../nbs/05e_base.export.ipynb #d7bf3071
 exporting = globals().get('exporting', ContextVar('exporting', default=False)) # True while `Learner.export` writes
@@ -33,7 +35,7 @@ def needs_package(
     o, # A function, a class, or an object
 )->bool:
     "Is `o` read by a name that is in this package?"
-    if isinstance(o, AvgMetric) and needs_package(o.func): return True
+    if isinstance(o, Metric) and needs_package(getattr(o, 'func', None)): return True
     return (getattr(_maker(o), '__module__', None) or '').split('.')[0]==_package
 
 # %% ../../nbs/05e_base.export.ipynb #eed8c0a5
@@ -82,7 +84,7 @@ def _plain_attributes(learn):
     groups = learn.splitter(learn.model) if needs_package(learn.splitter) else None
     if groups is not None: res['splitter'] = _plain_splitter(learn.model, groups)
     if 'arch' in at and needs_package(at['arch']): res['arch'] = _maker(at['arch']).__name__
-    return {**res, '_metrics':learn.metrics.map(_plain_metric)}
+    return {**res, '_metrics':own_metrics(learn).map(_plain_metric)}
 
 # %% ../../nbs/05e_base.export.ipynb #8b2d805e
 def _plain_metric(m):
@@ -111,7 +113,7 @@ def _plain_hooks(module):
 def _plain(learn):
     "A context in which the Learner holds nothing of ours that can be told"
     ours = [o for o in learn.cbs if not getattr(o, 'in_export', True)]
-    names = [k for k,v in learn.__dict__.items() if any(v is o for o in ours)]
+    names = [k for k,v in learn.__dict__.items() if any(v is o for o in ours) or isinstance(v, torch.amp.GradScaler)]
     cbs = L(o for o in learn.cbs if not any(o is p for p in ours))
     with ExitStack() as stack:
         stack.enter_context(_without(learn, names))
@@ -139,6 +141,17 @@ def _name_what_is_left(file):
     warnings.warn(f"{Path(file).name} loads only where `{_package}` is installed: it holds {parts}. "
                   "For elsewhere save the weights by `learn.save`, or convert the network by `torch.export`.")
 
+# %% ../../nbs/05e_base.export.ipynb #60528b13
+@contextmanager
+def _as_it_was(learn):
+    "A context after which the Learner is where it was, with the optimizer that it had"
+    kept,opt = (None if current_run(learn) is None else Kept(learn)),learn.opt
+    learn.opt = None
+    try: yield
+    finally:
+        if opt is not None: learn.opt = opt
+        if kept is not None: kept.put_back()
+
 # %% ../../nbs/05e_base.export.ipynb #07a996fa
 def _without_ours(f):
     "Wrap `Learner.export`: the file holds nothing of ours that can be told otherwise, the Learner keeps it"
@@ -146,7 +159,7 @@ def _without_ours(f):
     def export(self, fname='export.pkl', *args, **kwargs):
         token = exporting.set(True)
         try:
-            with _plain(self): res = f(self, fname, *args, **kwargs)
+            with _as_it_was(self), _plain(self): res = f(self, fname, *args, **kwargs)
         finally: exporting.reset(token)
         if not rank_distrib(): _name_what_is_left(self.path/fname)
         return res

@@ -70,6 +70,15 @@ def current_run(
     "The innermost run of `learn`"
     return last(runs_of(learn)) if learn is not None else None
 
+# %% ../../nbs/05d_base.runs.ipynb #5383002f
+def own_metrics(
+    learn:Learner,
+)->L:
+    "The metrics of `learn`, without what our callbacks log in its runs"
+    run = current_run(learn)
+    columns = [] if run is None else run.all_columns()
+    return L(m for m in learn.metrics if not any(m is c for c in columns))
+
 # %% ../../nbs/05d_base.runs.ipynb #86691eed
 def is_inner(
     learn:Learner,
@@ -151,7 +160,7 @@ def _begin_inside(learn, run):
     run.outer.keep_random()
     kept = (KeptByFit if run.trains else Kept)(learn)
     if run.trains: run.muted = [o for o in learn.cbs if not any(o is b for b in run.outer.before)]
-    else: learn.metrics = [m for m in learn.metrics if not any(m is c for c in run.outer.all_columns())]
+    else: learn.metrics = own_metrics(learn)
     for cb in learn.cbs:
         if isinstance(cb, MixedPrecision) and getattr(cb, 'autocast', None) is not None: cb.autocast = copy(cb.autocast)
     return kept

@@ -69,8 +69,9 @@ class Trick:
         hurts:str='', # When it does harm
         rescale=None, # `rescale(kw, was, now)`: the arguments for another run, None leaves the trick out; see `Recipe`
         figures=None, # `figures(kw, run)`: heading to text, what the arguments come to in a run; see `Recipe`
+        long_runs:bool=False, # Does it want long runs? A recipe cautions where a run is shorter than its own
     ):
-        store_attr('func,paper,touches,slot,cost,hurts,rescale,figures')
+        store_attr('func,paper,touches,slot,cost,hurts,rescale,figures,long_runs')
         self.kw,self.source = dict(kw or {}),source or func
         self.name = name or self.source.__name__
         self.doc = (inspect.getdoc(self.source) or '').split('\n')[0]

@@ -59,7 +59,7 @@ def paste(
 # %% ../../nbs/54_target.cutmix.ipynb #c919e84a
 @trick(name='cutmix', paper='Yun et al. 2019, equations 1 and 2', slot='mix',
        touches='inputs and targets, in training only', cost='none that can be measured; wants longer training',
-       hurts='short runs, objects that fill a small part of the image')
+       hurts='short runs, objects that fill a small part of the image', long_runs=True)
 class CutMix(Mixer):
     "Paste a box of a partner into each image, labels by the area that each shows, masks pasted too (Yun et al. 2019)"
     role = 'cutmix'

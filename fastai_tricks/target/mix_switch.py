@@ -18,7 +18,7 @@ from .cutmix import CutMix
 
 # %% ../../nbs/54a_target.mix_switch.ipynb #531fa19c
 @trick(paper='Wightman et al. 2021, table 2', slot='mix', touches='inputs and targets, in training only',
-       cost='none that can be measured; wants longer training', hurts='short runs')
+       cost='none that can be measured; wants longer training', hurts='short runs', long_runs=True)
 class MixSwitch(Mixer):
     "Draw one of two mixers for each batch"
     role = 'switch'

@@ -168,7 +168,7 @@ def partner_labels(
 @trick(name='mixup', paper='Zhang et al. 2018, equation 1; He et al. 2018, 5.4', slot='mix',
        touches='inputs and targets, in training only',
        cost='none that can be measured; the paper trains 200 epochs instead of 120',
-       hurts='short runs, and labels that depend on fine detail: masks, boxes')
+       hurts='short runs, and labels that depend on fine detail: masks, boxes', long_runs=True)
 class MixUp(Mixer):
     "Train on blends of two items, with the loss of both labels in the same proportion (Zhang et al. 2018)"
     role = 'mixup'

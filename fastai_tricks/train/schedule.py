@@ -240,7 +240,7 @@ def _step_figures(kw, run):
 # %% ../../nbs/20_train.schedule.ipynb #b21f1673
 @trick(paper='He et al. 2018, sections 2.1 and 3.1', slot='schedule', touches='learning rate', cost='none',
     hurts='short runs: the drops come before the plateau', of=(warmup_step, Learner.fit_warmup_step),
-    rescale=_rescaled_warmup, figures=_step_figures)
+    rescale=_rescaled_warmup, figures=_step_figures, long_runs=True)
 def warmup_steps(spec,
     warmup_epochs=None, # Epochs of warmup; None: 5, at most a tenth of the run
     factor=.1, # What the rate is multiplied with at a quarter, a half and three quarters

@@ -31,7 +31,8 @@ def cpp_compiler()->str: # Its path or name; None: there is none
 
 # %% ../../nbs/24_train.speed.ipynb #719f4844
 @trick(slot='compiler', touches='how the model is called',
-    cost='minutes before the first batch, then less time per step', hurts='short runs, and models whose shapes change')
+    cost='minutes before the first batch, then less time per step', long_runs=True,
+    hurts='short runs, and models whose shapes change')
 class Compiled(TrickCallback):
     "Call the model through `torch.compile` while it trains"
     role = 'compiled'
@@ -100,7 +101,7 @@ def with_batches(
 # %% ../../nbs/24_train.speed.ipynb #60b1d5fd
 @trick(paper='He et al. 2018, section 3.1', touches='batch size; learning rate with `linear_scaling` or `nag`',
     slot='batch size', cost='fewer, longer steps: less time on a device with room, the same elsewhere',
-    hurts='short runs, which are left with few steps')
+    hurts='short runs, which are left with few steps', long_runs=True)
 def large_batch(spec,
     factor=4, # How many times as large; the paper goes from 256 to 1024
 ):
