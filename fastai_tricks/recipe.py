@@ -12,6 +12,7 @@ import difflib, warnings
 from fastai.vision.all import *
 from .base.tables import Rows, md_code
 from .base.warn import NoEffectWarning, TricksWarning
+from .base.identity import identity
 from .base.describe import describe
 from .base.reload import has_role
 from .base.run import Spec
@@ -99,7 +100,7 @@ _teachers = {} # (recipe, data, epochs, seed) to the last teacher that a recipe 
 def _train_teacher(name, dls, n_epoch, seed):
     "A teacher, trained by recipe `name` on `dls`"
     built,by = dls if isinstance(dls, DataLoaders) else dls(),recipe(name)
-    key = (name, data_key(built), n_epoch, seed)
+    key = (identity(by), data_key(built), n_epoch, seed)
     if key not in _teachers:
         print(f"Training the teacher first: {by.arch} by recipe `{name}`, {n_epoch} epochs. "
               "Pass `teacher=` to use one that you have.")
