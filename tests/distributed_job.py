@@ -184,7 +184,8 @@ def struck(world, event, exc):
 
 class Stop(Callback):
     "Raise `exc` in batch `n` of training, in the processes `ranks`"
-    order = 70
+    order,in_identity = 70,False # a training goes on without it
+    not_state = ('exc','n','ranks')
     def __init__(self, exc, n, ranks): self.exc,self.n,self.ranks = exc,n,ranks
     def after_batch(self):
         if self.training and self.train_iter==self.n and rank in self.ranks: raise self.exc
