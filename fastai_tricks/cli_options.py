@@ -49,12 +49,19 @@ examples:
                                                               two processes with 32 images each, on GPUs or the CPU
 """
 
+# %% ../nbs/90_cli_options.ipynb #7e40aa11
+def _add_trust(add):
+    "Add `--trust`"
+    add('--trust', action='store_true',
+        help='let a recipe file name addresses and paths, as of foreign weights: only if you know who wrote it')
+
 # %% ../nbs/90_cli_options.ipynb #d49c4b18
 def _add_train(commands):
     "Add `train` to `commands`"
     p = commands.add_parser('train', help='train a network by a recipe', description=_train_help, **_as_written)
     add = p.add_argument
     add('--recipe', default='small-data', help='name of a recipe, or a TOML file with one (default: %(default)s)')
+    _add_trust(add)
     _add_data(p)
     add('--arch', help="network: a builder of ours (resnet18d, ...) or a timm name (default: the recipe's)")
     add('--epochs', type=int, help="epochs (default: the recipe's)")
@@ -72,6 +79,7 @@ def _add_resume(commands):
         description='Go on with a training that `fastai-tricks train` began and that was stopped or killed.',
         epilog='example:\n  fastai-tricks resume training')
     p.add_argument('out', help='folder that `fastai-tricks train --out` wrote')
+    _add_trust(p.add_argument)
 
 # %% ../nbs/90_cli_options.ipynb #a8832ed4
 _ablate_help = """Train plain fastai and a bag of tricks, each with several seeds: what is the bag worth in the same

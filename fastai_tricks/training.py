@@ -195,11 +195,12 @@ def train_in(
     seed:int=42, # Seed of weights, order and augmentation
     every='epoch', # When to write a checkpoint: 'epoch', a number of batches, or a time as '10min'
     progress:bool=None, # Draw a bar; None: in a notebook or a terminal, not in a file
+    trust:bool=False, # May a recipe file name addresses and paths, as of foreign weights?
 )->Learner: # Trained
     "Train by a recipe in `folder`, with checkpoints and a record of what was done"
     for k,v in dict(n_epoch=n_epoch, size=size, bs=bs).items():
         if v is not None and v<1: raise ValueError(f"`{k}` is at least 1, got {v}.")
-    found = recipe(by)
+    found = recipe(by, trust)
     asked = dict(
         recipe=found.name if has_role(by, 'recipe') else str(by),
         data=_whole_path(data),
@@ -214,6 +215,7 @@ def train_in(
 def resume_in(
     folder, # Folder of a training that `train_in` or `fastai-tricks train` began
     progress:bool=None, # Draw a bar; None: in a notebook or a terminal, not in a file
+    trust:bool=False, # May its recipe name addresses and paths, as of foreign weights?
 )->Learner: # Trained
     "Go on with the training in `folder`"
     asked,path = read_record(folder),Path(folder).expanduser().resolve()
@@ -221,4 +223,4 @@ def resume_in(
         raise ValueError(f"{folder} holds no training: there is no {path/'run.json'}. Begin one by `train_in`.")
     every = asked.pop('every')
     asked.pop('processes', None)
-    return _run(path, str(folder), read_recipe(path/'recipe.toml'), asked, every, progress)
+    return _run(path, str(folder), read_recipe(path/'recipe.toml', trust), asked, every, progress)
