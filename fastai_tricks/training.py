@@ -129,6 +129,7 @@ def _write_results(learn, folder, name):
     if history is not None:
         history.to_csv(folder/'history.csv', index=False)
         print('\n' + history.tail(1).to_string(index=False))
+    learn.logger = print # fastai's own, so that the export holds nothing of ours
     learn.export(folder/'model.pkl')
     print(f'\nWritten: {name}/model.pkl, {name}/history.csv, {name}/run.json')
 
