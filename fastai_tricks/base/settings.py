@@ -124,6 +124,7 @@ def _stored_by_own(cls):
 # %% ../../nbs/00i_base.settings.ipynb #cf08d5e5
 def callback_settings(
     cb:Callback, # Any callback
+    outside:bool=True, # Does it count what was set from outside after it was made?
 )->dict: # Name to value
     "What `cb` was made with and set to"
     cls,arguments = type(cb),_argument_names(type(cb))
@@ -131,6 +132,7 @@ def callback_settings(
     from_outside = state.keys()-_stored_by_own(cls)
     counted = arguments|from_outside
     if not arguments<=state.keys(): counted |= state.keys()-left_by_calls(cls, _event_names)
+    if not outside: counted -= from_outside-arguments
     return {k:v for k,v in state.items() if k in counted}
 
 # %% ../../nbs/00i_base.settings.ipynb #d914bfab
