@@ -71,7 +71,7 @@ def _train(args):
     from fastai_tricks.all import train_in
     _check(args, 'epochs', 'size', 'bs')
     return _trained(args, train_in, args.out, by=args.recipe, data=args.data, arch=args.arch, n_epoch=args.epochs,
-                    size=args.size, bs=args.bs, seed=args.seed, every=args.every)
+                    size=args.size, bs=args.bs, seed=args.seed, every=args.every, trust=args.trust)
 
 # %% ../nbs/90a_cli.ipynb #27a4c390
 def _resume(args):
@@ -82,7 +82,7 @@ def _resume(args):
     if read_record(args.out) is None:
         raise ValueError(f"{args.out} holds no training: there is no {file}. "
                          f"Begin one by `fastai-tricks train --out {args.out}`.")
-    return _trained(args, resume_in, args.out)
+    return _trained(args, resume_in, args.out, trust=args.trust)
 
 # %% ../nbs/90a_cli.ipynb #678d4ea0
 def _grid(given):

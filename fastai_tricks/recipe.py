@@ -16,6 +16,7 @@ from .base.identity import identity
 from .base.describe import describe
 from .base.reload import has_role
 from .base.run import Spec
+from .base.task import is_table
 from .base.bag import asked_changes
 from .data.samples import assets
 from .data.key import data_key
@@ -122,7 +123,7 @@ def _with_teacher(ts, recipe, teacher, train):
 # %% ../nbs/60c_recipe.ipynb #6e53c3e7
 def _image_size(dls):
     "Height and width of the first image, in pixels; None if that is no image"
-    x = dls.train.do_item(0)[0]
+    x = None if is_table(dls) else dls.train.do_item(0)[0]
     return int(x.shape[-1]) if hasattr(x, 'shape') else None
 
 # %% ../nbs/60c_recipe.ipynb #59332e49

@@ -123,7 +123,7 @@ def killed_alone(images, out, n, sig, tmp_path):
     p.communicate(timeout=60)
     while family(p) and time.time()-began<30: time.sleep(.05)
     assert not family(p) and time.time()-began<10, (family(p), time.time()-began)
-    assert not list(tmp.iterdir())
+    assert not [o for o in tmp.iterdir() if not o.name.startswith('torchinductor')] # torch's cache, which it keeps
     assert {o.name for o in out.iterdir()}<={'runs.csv','plan.json'}
 
 def numbers(out): return {(o['arm'],o['seed'],o['accuracy']) for o in rows(out)}

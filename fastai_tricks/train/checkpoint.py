@@ -8,11 +8,10 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.checkpoint.html.md"""
 __all__ = ['read_checkpoint', 'Checkpoint']
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #eb490b6f
-import re, time, warnings
+import time, warnings
 from fastai.basics import *
 from ..base.identity import identity
 from ..base.warn import TricksWarning
-from ..base.here import versions
 from ..base.reload import has_role
 from ..base.order import Order
 from ..base.wrap import wrap, wrap_again
@@ -21,8 +20,9 @@ from .identity import loader_workers, training_identity
 from .pack import pack
 from .file import Damaged, read_whole, write_whole
 from .call import FitCall, fit_call, in_training, trainings_of
-from .place import Place, checkpoint_files, place_for
-from .state import rng_state, training_state
+from .place import Place, checkpoint_files, free_place, place_for
+from .period import period
+from .state import refuse_order, rng_state, settings_here, training_state
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #f74355d8
 def read_checkpoint(
@@ -38,21 +38,6 @@ def read_checkpoint(
             return res
     unread = f" that can be read ({'; '.join(errors)})" if errors else ''
     raise ValueError(f"There is no checkpoint in {path}{unread}.")
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #0d4d92c1
-_seconds = {'s': 1, 'sec': 1, 'min': 60, 'h': 3600}
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #02bfce0f
-def period(
-    every, # 'epoch', a number of steps, or a time as '10min'
-)->tuple: # ('epoch', 'step' or 'time', how many; seconds for a time)
-    "What `every` of a `Checkpoint` means"
-    if every=='epoch': return 'epoch',1
-    m = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(s|sec|min|h)?', str(every).strip())
-    if not m or float(m[1])<=0: raise ValueError(
-        f"`every` is 'epoch', a number of steps, or a time as '10min', got {every!r}.")
-    if m[2]: return 'time',float(m[1])*_seconds[m[2]]
-    return 'step',int(float(m[1]))
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #f863c10f
 class Checkpoint(TrickCallback):
@@ -78,14 +63,6 @@ class Checkpoint(TrickCallback):
 @patch
 def _note_written(self:Checkpoint): self._last_iter,self._last_time = self.train_iter,time.monotonic()
 
-# %% ../../nbs/25a_train.checkpoint.ipynb #8b644cec
-def _refuse_order(learn):
-    "Refuse a loader whose order nobody can repeat"
-    dl = learn.dls.train
-    if all(getattr(o, 'in_order', True) for o in (dl, getattr(dl, 'fake_l', None))): return
-    raise ValueError("The training loader has `in_order=False`: its batches come in an order that cannot be repeated, "
-                     "so no training can go on from a checkpoint. Give `in_order=True`, or leave out `Checkpoint`.")
-
 # %% ../../nbs/25a_train.checkpoint.ipynb #5ac40fac
 @patch
 def begin(self:Checkpoint, call:FitCall, resumed=None):
@@ -93,7 +70,7 @@ def begin(self:Checkpoint, call:FitCall, resumed=None):
     self.call,self.has_end = call,False
     self.epochs,self.batches,self.epoch_start = 0,None,None
     if self.place is not None and self.place.run==call.run: return
-    _refuse_order(self.learn)
+    refuse_order(self.learn)
     folder = place_for(self.path, trainings_of(self.learn)-{call.run}, resumed)
     if folder!=self.path and resumed is None and not rank_distrib():
         print(f"{self.path} holds the training before this one; the checkpoints of this one are in {folder}.")
@@ -136,13 +113,6 @@ def after_epoch(self:Checkpoint):
     self.epochs,self.batches = self.epoch+1,None
     if self.epochs==self.n_epoch: self.last_weights = self._weights()
     if self._unit=='epoch' or self.epoch==self.n_epoch-1: self.write()
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #8f897de5
-def settings_here(learn)->dict: # Name to text
-    "The versions and settings on which the last digits of a training depend"
-    device = first(learn.model.parameters()).device
-    here = {**versions, 'numpy':np.__version__, 'threads':torch.get_num_threads(), 'device':device.type}
-    return {k:str(v) for k,v in here.items()}
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #2a7a326a
 @patch
@@ -211,8 +181,9 @@ def _tell_unkept(self:Checkpoint, names):
     "Say once what no checkpoint can hold"
     told = self.call.told
     if new := [o for o in names if o not in told]: warnings.warn(
-        f"A checkpoint cannot hold {', '.join(new)}: after `resume` it will be what `before_fit` makes it. If it is not "
-        "state, name it in `not_state` of its class; else give it by `get_extra_state` and `set_extra_state`.", TricksWarning)
+        f"A checkpoint cannot hold {', '.join(new)}: after `resume` it will be what `before_fit` makes it. "
+        "If it is not state, name it in `not_state` of its class; "
+        "else give it by `get_extra_state` and `set_extra_state`.", TricksWarning)
     told += new
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #7d5eb921
@@ -220,7 +191,7 @@ def _tell_unkept(self:Checkpoint, names):
 def _leave_shared(self:Checkpoint):
     "Go elsewhere if another training has begun to write here"
     if not self.place.is_shared(): return
-    was,folder = self.place.folder,place_for(self.path, {self.call.run,*trainings_of(self.learn)})
+    was,folder = self.place.folder,free_place(self.path)
     warnings.warn(f"Another training writes to {was}. The checkpoints of this one are in {folder} from here on.",
                   TricksWarning)
     self.place = Place(folder, self.call.run)
@@ -267,4 +238,5 @@ def mark_done(self:Checkpoint):
     self.call = None
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #b0bb7a61
-wrap(Learner, '_with_events', _with_checkpoints, why='the end of a training is written when all callbacks had their say')
+wrap(Learner, '_with_events', _with_checkpoints,
+     why='the end of a training is written when all callbacks had their say')

@@ -103,7 +103,7 @@ def _set_extra_state(cb, held):
     elif isinstance(cb, CSVLogger): _put_csv_rows(cb, held)
 
 # %% ../../nbs/24f_train.held.ipynb #87312269
-def callback_states(learn)->tuple: # For each callback in order its class, attributes and what else; names of what is not kept
+def callback_states(learn)->tuple: # Class, attributes and what else is held of each callback; names of what is not kept
     "What the callbacks of `learn` hold"
     res,unkept,parts = [],[],_parts(learn)
     for cb in learn.cbs.sorted('order'):

@@ -10,7 +10,7 @@ __all__ = []
 # %% ../../nbs/24g_train.place.ipynb #754d928e
 import itertools
 from fastai.basics import *
-from ..base.here import writable
+from ..base.here import check_writable
 from .file import look_at, temporary_files
 
 # %% ../../nbs/24g_train.place.ipynb #5b81fbbf
@@ -31,6 +31,13 @@ def owner(
 
 # %% ../../nbs/24g_train.place.ipynb #9b953129
 def _further_places(path): return (path/str(n) for n in itertools.count(2))
+
+# %% ../../nbs/24g_train.place.ipynb #d9fea822
+def free_place(
+    path:Path, # The folder that was given
+)->Path:
+    "The first place in `path` that belongs to no training"
+    return next(o for o in _further_places(path) if owner(o) is None)
 
 # %% ../../nbs/24g_train.place.ipynb #a077259c
 def _refuse(path):
@@ -53,7 +60,7 @@ def place_for(
     whose = owner(path)
     if whose is None: return path
     if whose not in own: _refuse(path)
-    return next(o for o in _further_places(path) if owner(o) is None)
+    return free_place(path)
 
 # %% ../../nbs/24g_train.place.ipynb #421188c4
 def later_places(
@@ -69,7 +76,8 @@ class Place:
         folder:Path, # Where
         run:str, # Name of the training
     ):
-        self.folder,self.run = writable(folder),run
+        check_writable(folder)
+        self.folder,self.run = folder,run
         self.stamps = {o.name:_stamp(o) for o in checkpoint_files(folder)}
         self.written = [] # names, the oldest first
 

@@ -27,17 +27,10 @@ from .checkpoint import (
 def _shortened(s): return s if len(s)<=200 else f'{s[:180]}... ({hashlib.md5(s.encode()).hexdigest()[:6]})'
 
 # %% ../../nbs/25b_train.resume.ipynb #312f06fa
-def _dtype_changes(learn, weights):
-    "Where the weights have another type than `weights`"
-    now = learn.model.state_dict()
-    return [f'{k} is {v.dtype} in the checkpoint, {now[k].dtype} here' for k,v in weights.items() if v.dtype!=now[k].dtype]
-
-# %% ../../nbs/25b_train.resume.ipynb #f2901877
 def _refuse_another(content, learn):
     "Refuse to go on with something else than `content` is the state of"
     changes = identity_changes(content['identity'], learn, but=('epochs',) if content.get('extended') else ())
     differs = [f'{k}: {_shortened(then)} in the checkpoint, {_shortened(now)} here' for k,(then,now) in changes.items()]
-    differs = differs or _dtype_changes(learn, content['state']['model'])[:1]
     if differs: raise ValueError(
         f"The checkpoint is of another training. {'; '.join(differs)}. Build the Learner as it was, or train anew.")
 
@@ -47,7 +40,8 @@ def _tell_changes(content, learn):
     workers,now = loader_workers(learn),settings_here(learn)
     then = content.get('settings') or dict(torch=content['torch']) # of earlier versions
     differs = [f'{k} {v}, here {now.get(k)}' for k,v in then.items() if v!=now.get(k)]
-    if differs: warnings.warn(f"The checkpoint was written with {'; '.join(differs)}: the last digits may differ.", TricksWarning)
+    if differs: warnings.warn(
+        f"The checkpoint was written with {'; '.join(differs)}: the last digits may differ.", TricksWarning)
     if content['workers']!=workers: warnings.warn(
         f"The checkpoint was written with {content['workers'][0]} worker processes in the loader, "
         f"here are {workers[0]}: random item transforms will draw other values.", TricksWarning)
@@ -136,8 +130,8 @@ def _depends_on_length(learn, content, cbs):
         if isinstance(o, ParamScheduler): return f"`{o}` draws its schedule over all epochs"
         window = getattr(o, 'start', 0),getattr(o, 'stop', 1)
         if has_role(o, 'callback') and window!=(0,1): return f"`{o}` begins and ends at a share of training"
-    if content['ended'] and not content.get('as_planned'): return 'a callback stopped it, or changed its weights at the end'
-    return ''
+    stopped = content['ended'] and not content.get('as_planned')
+    return 'a callback stopped it, or changed its weights at the end' if stopped else ''
 
 # %% ../../nbs/25b_train.resume.ipynb #95028fe1
 def _refuse_length(learn, content, n_epoch, cbs):

@@ -11,6 +11,7 @@ __all__ = []
 import random, time
 from contextlib import suppress
 from fastai.basics import *
+from ..base.here import versions
 from .pack import NotPlain, pack, unpack
 from .held import callback_states, set_callback_states
 
@@ -71,11 +72,26 @@ def set_rng_state(learn, state:dict):
     random.setstate(unpack(state['python']))
     np.random.set_state(tuple(unpack(state['numpy'])))
     torch.set_rng_state(state['torch'])
-    then = state['devices'] if 'devices' in state else dict(cuda=state['cuda']) # files of earlier versions know CUDA only
+    then = state['devices'] if 'devices' in state else dict(cuda=state['cuda']) # of earlier versions
     for k,v in _accelerators().items():
         if then.get(k): _set_device_states(v, then[k])
     for dl,s in zip(learn.dls.loaders, state['loaders']):
         if s is not None: dl.rng.setstate(unpack(s))
+
+# %% ../../nbs/25_train.state.ipynb #e415af0a
+def refuse_order(learn):
+    "Refuse a loader whose order nobody can repeat"
+    dl = learn.dls.train
+    if all(getattr(o, 'in_order', True) for o in (dl, getattr(dl, 'fake_l', None))): return
+    raise ValueError("The training loader has `in_order=False`: its batches come in an order that cannot be repeated, "
+                     "so no training can go on from a checkpoint. Give `in_order=True`, or leave out `Checkpoint`.")
+
+# %% ../../nbs/25_train.state.ipynb #c7a6d589
+def settings_here(learn)->dict: # Name to text
+    "The versions and settings on which the last digits of a training depend"
+    device = first(learn.model.parameters()).device
+    here = {**versions, 'numpy':np.__version__, 'threads':torch.get_num_threads(), 'device':device.type}
+    return {k:str(v) for k,v in here.items()}
 
 # %% ../../nbs/25_train.state.ipynb #2faaf18f
 def _loss_module(learn):
