@@ -68,14 +68,16 @@ def _warn_of(train, valid):
                       TricksWarning)
 
 # %% ../../nbs/12_data.folders.ipynb #31154cfb
-def _class_of_folder(file): return class_of[str(Path(file).parent)] # a table that `_labeller` writes before it
+_class_of = {} # folder to class; `_labeller` writes another one into the text of the function
+
+def _class_of_folder(file): return _class_of[str(Path(file).parent)]
 
 # %% ../../nbs/12_data.folders.ipynb #b5203759
 def _labeller(pairs):
     "A function from file to class that is right for all `pairs`, and loads where this package is not"
     if all(parent_label(f)==c for f,c in pairs): return parent_label
     table = {str(f.parent):c for f,c in pairs}
-    return portable(_class_of_folder, header=f'from pathlib import Path\nclass_of = {table!r}')
+    return portable(_class_of_folder, header=f'from pathlib import Path\n_class_of = {table!r}')
 
 # %% ../../nbs/12_data.folders.ipynb #c947f480
 def _fits_memory(n, size, max_gb):
