@@ -71,7 +71,7 @@ def _train(args):
     from fastai_tricks.all import train_in
     _check(args, 'epochs', 'size', 'bs')
     return _trained(args, train_in, args.out, by=args.recipe, data=args.data, arch=args.arch, n_epoch=args.epochs,
-                    size=args.size, bs=args.bs, seed=args.seed, every=args.every)
+                    size=args.size, bs=args.bs, seed=args.seed, every=args.every, trust=args.trust)
 
 # %% ../nbs/90a_cli.ipynb #27a4c390
 def _resume(args):
@@ -82,7 +82,7 @@ def _resume(args):
     if read_record(args.out) is None:
         raise ValueError(f"{args.out} holds no training: there is no {file}. "
                          f"Begin one by `fastai-tricks train --out {args.out}`.")
-    return _trained(args, resume_in, args.out)
+    return _trained(args, resume_in, args.out, trust=args.trust)
 
 # %% ../nbs/90a_cli.ipynb #678d4ea0
 def _grid(given):
@@ -193,6 +193,29 @@ def _answer(args):
     return code
 
 # %% ../nbs/90a_cli.ipynb #1b6f9318
+def _one_line_each():
+    "A `warnings.showwarning` that prints a line for each text, once"
+    from tqdm import tqdm
+    told = set()
+    def show(message, *args, **kwargs):
+        text = ' '.join(str(message).split())
+        if text not in told: tqdm.write(f'fastai-tricks: warning: {text}', sys.stderr) # a bar makes room for it
+        told.add(text)
+    return show
+
+# %% ../nbs/90a_cli.ipynb #a5c61a4b
+@contextlib.contextmanager
+def _warnings_as_lines():
+    "Within, the package's warnings are lines on stderr, and all others are silent"
+    from fastai_tricks.base.warn import TricksWarning
+    os.environ.setdefault('PYTHONWARNINGS', 'ignore') # the processes that train inherit it
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        if not _rank(): warnings.simplefilter('always', TricksWarning) # process 0 speaks for all
+        warnings.showwarning = _one_line_each()
+        yield
+
+# %% ../nbs/90a_cli.ipynb #601596a6
 def main(
     argv=None, # Arguments; None: those of the command line
 )->int: # Exit code
@@ -200,10 +223,9 @@ def main(
     argv = list(sys.argv[1:] if argv is None else argv)
     args = parser().parse_args(argv)
     args.argv = argv
-    os.environ.setdefault('PYTHONWARNINGS', 'ignore') # the processes that train inherit it
-    warnings.simplefilter('ignore')
     if _under_launcher(): signal.signal(signal.SIGTERM, _on_sigterm)
-    try: return _answer(args)
+    try:
+        with _warnings_as_lines(): return _answer(args)
     except BrokenPipeError: # `fastai-tricks list | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # what is left in the buffer
         return 0

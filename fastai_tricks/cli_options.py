@@ -33,6 +33,12 @@ def _add_data(p):
     p.add_argument('--data', default='embedded', help="'embedded', a folder with a subfolder for each class, "
                    "or a name in fastai's URLs (default: %(default)s)")
 
+# %% ../nbs/90_cli_options.ipynb #7e0b1c55
+def _add_trust(p):
+    "Add `--trust` to the command `p`"
+    p.add_argument('--trust', action='store_true', help="let the recipe's file name addresses and paths, as of weights "
+                   "from elsewhere (default: it may not; a file can come from anybody)")
+
 # %% ../nbs/90_cli_options.ipynb #619202ce
 _train_help = """Train a network by a recipe: `fastai-tricks list` names them, `fastai-tricks show RECIPE` shows one.
 
@@ -55,6 +61,7 @@ def _add_train(commands):
     p = commands.add_parser('train', help='train a network by a recipe', description=_train_help, **_as_written)
     add = p.add_argument
     add('--recipe', default='small-data', help='name of a recipe, or a TOML file with one (default: %(default)s)')
+    _add_trust(p)
     _add_data(p)
     add('--arch', help="network: a builder of ours (resnet18d, ...) or a timm name (default: the recipe's)")
     add('--epochs', type=int, help="epochs (default: the recipe's)")
@@ -72,6 +79,7 @@ def _add_resume(commands):
         description='Go on with a training that `fastai-tricks train` began and that was stopped or killed.',
         epilog='example:\n  fastai-tricks resume training')
     p.add_argument('out', help='folder that `fastai-tricks train --out` wrote')
+    _add_trust(p)
 
 # %% ../nbs/90_cli_options.ipynb #a8832ed4
 _ablate_help = """Train plain fastai and a bag of tricks, each with several seeds: what is the bag worth in the same

@@ -12,9 +12,11 @@ import difflib, warnings
 from fastai.vision.all import *
 from .base.tables import Rows, md_code
 from .base.warn import NoEffectWarning, TricksWarning
+from .base.identity import identity
 from .base.describe import describe
 from .base.reload import has_role
 from .base.run import Spec
+from .base.task import is_table
 from .base.bag import asked_changes
 from .data.samples import assets
 from .data.key import data_key
@@ -99,7 +101,7 @@ _teachers = {} # (recipe, data, epochs, seed) to the last teacher that a recipe 
 def _train_teacher(name, dls, n_epoch, seed):
     "A teacher, trained by recipe `name` on `dls`"
     built,by = dls if isinstance(dls, DataLoaders) else dls(),recipe(name)
-    key = (name, data_key(built), n_epoch, seed)
+    key = (identity(by), data_key(built), n_epoch, seed)
     if key not in _teachers:
         print(f"Training the teacher first: {by.arch} by recipe `{name}`, {n_epoch} epochs. "
               "Pass `teacher=` to use one that you have.")
@@ -121,7 +123,7 @@ def _with_teacher(ts, recipe, teacher, train):
 # %% ../nbs/60c_recipe.ipynb #6e53c3e7
 def _image_size(dls):
     "Height and width of the first image, in pixels; None if that is no image"
-    x = dls.train.do_item(0)[0]
+    x = None if is_table(dls) else dls.train.do_item(0)[0]
     return int(x.shape[-1]) if hasattr(x, 'shape') else None
 
 # %% ../nbs/60c_recipe.ipynb #59332e49

@@ -14,12 +14,15 @@ from fastai.callback.progress import ProgressCallback
 from fastcore.imports import IN_NOTEBOOK
 from .base.describe import describe
 from .base.reload import has_role
+from .base.order import Order
 from .base.build import seed_everything
 from .base.here import check_writable, versions
 from .data.folders import named_dls
 from .data.key import data_key, data_summary
 from .data.wait import DataWait
-from .train.checkpoint import Checkpoint, checkpoint_files
+from .train.file import look_at
+from .train.place import checkpoint_files
+from .train.checkpoint import Checkpoint
 from .train.processes import LostProcess, first_process_first
 from .train.duration import in_words, seconds_per_epoch
 from .recipe_read import read_recipe
@@ -125,10 +128,10 @@ def _history(learn):
 def _write_results(learn, folder, name):
     "Write history and model to `folder`, and say so, calling it `name`"
     history = _history(learn)
-    if history is None and (folder/'model.pkl').exists(): return
     if history is not None:
         history.to_csv(folder/'history.csv', index=False)
         print('\n' + history.tail(1).to_string(index=False))
+    learn.logger = print # fastai's own, so that the export holds nothing of ours
     learn.export(folder/'model.pkl')
     print(f'\nWritten: {name}/model.pkl, {name}/history.csv, {name}/run.json')
 
@@ -155,7 +158,38 @@ def _train_on(learn, spec, path, folder):
     except KeyboardInterrupt:
         raise StoppedTraining(folder, len(vars(learn.recorder).get('values') or ())) from None
 
-# %% ../nbs/61_training.ipynb #ad736e50
+# %% ../nbs/61_training.ipynb #79d4718f
+def _write_record(folder, by, record):
+    "Write down the recipe `by` and the `record` of a training that begins"
+    folder.mkdir(parents=True, exist_ok=True)
+    by.to_toml(folder/'recipe.toml')
+    (folder/'run.json').write_text(json.dumps(record, indent=1))
+
+# %% ../nbs/61_training.ipynb #0c7ed5b9
+class _Begun(Callback):
+    "Call `write` when the first batch was trained on"
+    order,run_valid = Order.LAST,False
+    in_export = in_identity = False
+    not_state = ('write','waits')
+    def __init__(self, write): self.write,self.waits = write,True
+    def after_batch(self):
+        if self.waits: self.write()
+        self.waits = False
+
+# %% ../nbs/61_training.ipynb #59f73b3e
+def _is_complete(folder, path):
+    "Has the training in `folder` ended, and is its network there?"
+    newest = first(checkpoint_files(path))
+    about = look_at(newest) if newest else None
+    return bool(about) and about['done'] and (folder/'model.pkl').exists()
+
+# %% ../nbs/61_training.ipynb #52a95dc3
+def _learner(spec, keep, progress):
+    "The Learner of `spec`, which keeps checkpoints and tells how long it waits for data"
+    learn = spec.learner().add_cbs([keep, DataWait()])
+    return learn if ifnone(progress, IN_NOTEBOOK or sys.stdout.isatty()) else _without_bar(learn)
+
+# %% ../nbs/61_training.ipynb #5b80f535
 def _run(folder, name, by, asked, every, progress):
     "Train by recipe `by` in `folder`, which the user calls `name`, what `asked` says"
     lead = not rank_distrib() # process 0 writes and speaks for all
@@ -168,20 +202,14 @@ def _run(folder, name, by, asked, every, progress):
         dls = sized_dls(asked['data'], asked['size'], by.size or 64, bs=asked['bs'] or 64, seed=seed)
     spec = by.spec(dls, asked['arch'], asked['epochs'], seed, verbose=lead)
     if lead: print(_announcement(spec, begun), flush=True)
-    learn = spec.learner().add_cbs([keep, DataWait()])
-    if not ifnone(progress, IN_NOTEBOOK or sys.stdout.isatty()): _without_bar(learn)
-    if lead and not begun: _write_record(folder, by, _record(asked, every, learn, spec))
+    learn = _learner(spec, keep, progress)
+    if lead and not begun:
+        learn.add_cb(_Begun(partial(_write_record, folder, by, _record(asked, every, learn, spec))))
+    complete = _is_complete(folder, keep.path)
     _train_on(learn, spec, keep.path, name)
-    learn.remove_cb(keep)
-    if lead: _write_results(learn, folder, name)
+    learn.remove_cbs([keep, *(o for o in learn.cbs if isinstance(o, _Begun))])
+    if lead and not complete: _write_results(learn, folder, name)
     return learn
-
-# %% ../nbs/61_training.ipynb #79d4718f
-def _write_record(folder, by, record):
-    "Write down the recipe `by` and the `record` of a training that begins"
-    folder.mkdir(parents=True, exist_ok=True)
-    by.to_toml(folder/'recipe.toml')
-    (folder/'run.json').write_text(json.dumps(record, indent=1))
 
 # %% ../nbs/61_training.ipynb #2b4c5ef8
 def train_in(
@@ -195,11 +223,12 @@ def train_in(
     seed:int=42, # Seed of weights, order and augmentation
     every='epoch', # When to write a checkpoint: 'epoch', a number of batches, or a time as '10min'
     progress:bool=None, # Draw a bar; None: in a notebook or a terminal, not in a file
+    trust:bool=False, # May the recipe's file name addresses and paths? Only if you know who wrote it
 )->Learner: # Trained
     "Train by a recipe in `folder`, with checkpoints and a record of what was done"
     for k,v in dict(n_epoch=n_epoch, size=size, bs=bs).items():
         if v is not None and v<1: raise ValueError(f"`{k}` is at least 1, got {v}.")
-    found = recipe(by)
+    found = recipe(by, trust)
     asked = dict(
         recipe=found.name if has_role(by, 'recipe') else str(by),
         data=_whole_path(data),
@@ -214,6 +243,7 @@ def train_in(
 def resume_in(
     folder, # Folder of a training that `train_in` or `fastai-tricks train` began
     progress:bool=None, # Draw a bar; None: in a notebook or a terminal, not in a file
+    trust:bool=False, # As for `train_in`
 )->Learner: # Trained
     "Go on with the training in `folder`"
     asked,path = read_record(folder),Path(folder).expanduser().resolve()
@@ -221,4 +251,4 @@ def resume_in(
         raise ValueError(f"{folder} holds no training: there is no {path/'run.json'}. Begin one by `train_in`.")
     every = asked.pop('every')
     asked.pop('processes', None)
-    return _run(path, str(folder), read_recipe(path/'recipe.toml'), asked, every, progress)
+    return _run(path, str(folder), read_recipe(path/'recipe.toml', trust), asked, every, progress)

@@ -1,6 +1,7 @@
 "The command line as people meet it: mistakes, Ctrl-C, a kill, several processes"
 import csv, json, os, shutil, signal, subprocess, sys, time
-import pytest
+import psutil, pytest
+from fastai_tricks.evidence.parent import has_ended
 from helpers import image_folder
 
 code = 'import sys; from fastai_tricks.cli import main; sys.exit(main())'
@@ -85,7 +86,7 @@ def ablation(images, out):
     return ['ablate', '--data',images, '--size','32', '--tricks','warmup_cosine','label_smoothing',
             '--seeds','3', '--epochs','6', '--jobs','2', '--out',out]
 
-def start(args, ready):
+def start(args, ready, env=env):
     "Start the command `args`, and wait until `ready()`"
     p = subprocess.Popen([*cli, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
                          start_new_session=True)
@@ -95,14 +96,37 @@ def start(args, ready):
         time.sleep(.02)
     raise AssertionError(f'it never was ready: {p.communicate()}')
 
-def start_ablation(images, out, n):
+def start_ablation(images, out, n, **kwargs):
     "Start the ablation, and wait until `n` runs are on disk"
-    return start(ablation(images, out), lambda: (out/'runs.csv').exists() and len(rows(out))>=n)
+    return start(ablation(images, out), lambda: (out/'runs.csv').exists() and len(rows(out))>=n, **kwargs)
 
 def stop(process, sig):
     "Send `sig` to the whole group, as a terminal does; stdout and stderr"
     os.killpg(process.pid, sig)
     return process.communicate(timeout=60)
+
+def family(process):
+    "Processes that `process` started, and theirs, also without it"
+    def is_one(pid):
+        try: return os.getsid(pid)==process.pid
+        except ProcessLookupError: return False
+    return [pid for pid in psutil.pids() if is_one(pid) and not has_ended(psutil.Process(pid))]
+
+def names(folder): return {o.name for o in folder.iterdir()}
+
+def killed_alone(images, out, n, sig, tmp_path):
+    "Send `sig` to the ablation, not to its processes, when `n` runs are on disk: of all of it only rows are left"
+    tmp = tmp_path/f'tmp {sig.name}'
+    tmp.mkdir()
+    p = start_ablation(images, out, n, env={**env, 'TMPDIR':str(tmp)})
+    assert len(family(p))>=3 # it, and two that train
+    before,began = names(out),time.time()
+    p.send_signal(sig)
+    p.communicate(timeout=60)
+    while family(p) and time.time()-began<30: time.sleep(.05)
+    assert not family(p) and time.time()-began<20, (family(p), time.time()-began)
+    assert not [o for o in tmp.iterdir() if not o.name.startswith('torchinductor')] # torch's cache, which it keeps
+    assert names(out)=={'runs.csv'}|before
 
 def numbers(out): return {(o['arm'],o['seed'],o['accuracy']) for o in rows(out)}
 
@@ -114,7 +138,7 @@ def test_stopped_runs_are_kept_and_the_rest_is_done_later(images, tmp_path):
     assert p.returncode==130 and 2<=len(after_stop)<9, (p.returncode, len(after_stop), err[-500:])
     assert 'Traceback' not in err, err[-2000:]
     assert f'{len(after_stop)} of 9 runs are done' in printed
-    stop(start_ablation(images, out, len(after_stop)+1), signal.SIGKILL)
+    killed_alone(images, out, len(after_stop)+1, signal.SIGKILL, tmp_path)
     after_kill = [o['key'] for o in rows(out)]
     assert set(after_stop)<set(after_kill) and len(after_kill)<9
     r = run(*ablation(images, out))
@@ -125,6 +149,22 @@ def test_stopped_runs_are_kept_and_the_rest_is_done_later(images, tmp_path):
     for o in ('report.html','plot.png'): assert (out/o).stat().st_size>5000
     run(*ablation(images, once))
     assert numbers(once)==numbers(out) # a stop changes no number
+
+@pytest.mark.slow # as by SIGKILL above
+@pytest.mark.parametrize('sig', (signal.SIGTERM, signal.SIGHUP))
+def test_processes_end_with_their_parent(images, tmp_path, sig): killed_alone(images, tmp_path/'out', 1, sig, tmp_path)
+
+def test_every_warning_of_the_package_is_one_that_the_command_line_shows():
+    "It has a class of ours, by which it is told from those of others"
+    import ast
+    from pathlib import Path
+    import fastai_tricks
+    without = []
+    for f in Path(fastai_tricks.__file__).parent.rglob('*.py'):
+        calls = [o for o in ast.walk(ast.parse(f.read_text())) if isinstance(o, ast.Call)]
+        warns = [o for o in calls if ast.unparse(o.func)=='warnings.warn']
+        without += [f'{f.name}: {ast.unparse(o)[:80]}' for o in warns if len(o.args)<2]
+    assert not without
 
 def training(images, out): return ['train', '--data',images, '--size','32', '--bs','32', '--epochs','8', '--out',out]
 

@@ -12,7 +12,8 @@ import dataclasses
 from fastai.basics import *
 from .tables import Rows, md_code, md_table
 from .arguments import check_keywords
-from .describe import describe, in_short
+from .identity import identity
+from .describe import in_short
 from .reload import has_role
 from .run import Spec
 from .slots import refuse_both
@@ -126,7 +127,7 @@ class Diff(Rows):
 def diff(self:Spec, o:Spec)->Diff: # A row for every field that differs
     "What changes from `o` to `self`"
     pairs = {f.name:(getattr(o, f.name), getattr(self, f.name)) for f in dataclasses.fields(self) if f.name!='tricks'}
-    return Diff([(k, in_short(a), in_short(b)) for k,(a,b) in pairs.items() if describe(a)!=describe(b)])
+    return Diff([(k, in_short(a), in_short(b)) for k,(a,b) in pairs.items() if identity(a)!=identity(b)])
 
 # %% ../../nbs/07b_base.bag.ipynb #9214858e
 @patch

@@ -10,6 +10,7 @@ __all__ = ['TrickCallback']
 # %% ../../nbs/06_base.callback.ipynb #a072fde5
 import functools, inspect, warnings, zlib
 from fastai.basics import *
+from .warn import TricksWarning
 from .describe import describe
 from .reload import has_role
 from .build import plain_lr
@@ -201,14 +202,39 @@ def _tell_error(cb, learn):
     "Call `on_error` of `cb`; what it raises is a warning"
     try: cb.on_error(learn)
     except BaseException as e:
-        warnings.warn(f"`{type(cb).__name__}` could not clean up after an error: {type(e).__name__}: {e}")
+        text = f"`{type(cb).__name__}` could not clean up after an error: {type(e).__name__}: {e}"
+        warnings.warn(text, TricksWarning)
 
 # %% ../../nbs/06_base.callback.ipynb #b16e795f
+def _made(o): return o() if callable(o) and not isinstance(o, Callback) else o
+
+# %% ../../nbs/06_base.callback.ipynb #a584bf52
+def _making(f):
+    "Wrap `Learner.add_cb`: take what makes a callback, too"
+    @functools.wraps(f)
+    def add_cb(self, cb): return f(self, _made(cb))
+    return add_cb
+
+# %% ../../nbs/06_base.callback.ipynb #86cab4e8
+wrap(Learner, 'add_cb', _making, why='`cbs` takes what makes a callback, such as a partial, and not only classes')
+
+# %% ../../nbs/06_base.callback.ipynb #4423b79e
+def refuse_shared(
+    learn, # Is about to train
+):
+    "Raise a `ValueError` if one of our callbacks has gone to another Learner since"
+    for o in learn.cbs:
+        if not has_role(o, 'callback') or o.learn is learn: continue
+        raise ValueError(f"{o!r} is in two Learners, and the other one has it. Give each one of its own: `cb.fresh()`, or "
+                         f"`cbs={type(o).__name__}` to have it made.")
+
+# %% ../../nbs/06_base.callback.ipynb #4d38c373
 def _cleaned_up(f):
     "Wrap `Learner.fit`: a run, and if an exception leaves it, call `on_error` of our callbacks"
     @functools.wraps(f)
     def fit(self, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
-        cbs = L(cbs).map(lambda o: o() if isinstance(o, type) and has_role(o, 'callback') else o)
+        cbs = L(cbs).map(_made)
+        refuse_shared(self)
         with run_of(self, 'fit') as run:
             ours = [o for o in [*self.cbs, *cbs] if hasattr(o, 'on_error')]
             try: return f(self, n_epoch, lr=plain_lr(lr), wd=wd, cbs=cbs, reset_opt=reset_opt, start_epoch=start_epoch)

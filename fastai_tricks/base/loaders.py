@@ -49,8 +49,8 @@ def copied(
 
 # %% ../../nbs/02b_base.loaders.ipynb #8de7b30c
 def _knows_how(dl):
-    "Has the class of `dl` a `new` of its own?"
-    return type(dl).new not in (DataLoader.new, TfmdDL.new)
+    "Has the class of `dl` a `new` of its own that is to be asked?"
+    return type(dl).new not in (DataLoader.new, TfmdDL.new) and not getattr(dl, 'by_copy', False)
 
 # %% ../../nbs/02b_base.loaders.ipynb #b10e5219
 def keep_short_batch(

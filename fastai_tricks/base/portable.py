@@ -11,6 +11,7 @@ __all__ = ['Portable']
 import inspect
 from functools import update_wrapper
 from fastai.basics import *
+from .content import Content, content
 
 # %% ../../nbs/02e_base.portable.ipynb #17290b25
 class Portable:
@@ -40,3 +41,8 @@ def portable(
     "`f`, to be held by what is exported"
     imports = f'import inspect\nfrom functools import update_wrapper\n{header}\n'
     return Portable(imports + '\n'.join(map(inspect.getsource, (Portable, *others, f))), f.__name__)
+
+# %% ../../nbs/02e_base.portable.ipynb #38c5a11f
+def _portable(o, weights=True): return Content('function', o.name.encode())
+
+content.register(Portable, _portable);

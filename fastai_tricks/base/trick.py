@@ -12,6 +12,7 @@ import difflib, inspect, warnings
 from fastai.basics import *
 from fastcore.docments import docments
 from .tables import Rows, md_code, md_table, md_text
+from .identity import identity
 from .describe import describe
 from .reload import has_role, plain_function
 from .run import Spec, keep_asked
@@ -132,7 +133,7 @@ def apply(self:Trick, spec:Spec)->Spec: # The changed record
 
 # %% ../../nbs/07_base.trick.ipynb #44824bae
 @patch
-def _identity(self:Trick): return self.name,describe(self.func),describe(self.kw)
+def _identity(self:Trick): return self.name,identity(self.func),identity(self.kw)
 
 # %% ../../nbs/07_base.trick.ipynb #a370de0b
 @patch

@@ -8,9 +8,10 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.wrap.html.md"""
 __all__ = ['wrapped_methods']
 
 # %% ../../nbs/05_base.wrap.ipynb #981f997a
-import functools
+import functools, inspect
 from fastai.basics import *
 from .tables import Rows
+from .arguments import check_keywords
 from .reload import outlives, plain_function, same_place, same_text
 
 # %% ../../nbs/05_base.wrap.ipynb #0d607b20
@@ -39,10 +40,19 @@ def put(self:_Method, wrapper):
     self.build()
 
 # %% ../../nbs/05_base.wrap.ipynb #34d01c14
+def _keywords(f):
+    "The names that `f` takes; None if it takes any"
+    params = inspect.signature(f).parameters.values()
+    return None if any(o.kind==o.VAR_KEYWORD for o in params) else [o.name for o in params][1:]
+
+# %% ../../nbs/05_base.wrap.ipynb #37d0f45d
 def _entrance(wrapped_method):
     "The function that stands on the class: it calls whatever wrappers there are by then"
+    known,called = _keywords(wrapped_method.plain),wrapped_method.plain.__qualname__.removesuffix('.__init__')
     @functools.wraps(wrapped_method.plain)
-    def method(self, *args, **kwargs): return wrapped_method.outermost(self, *args, **kwargs)
+    def method(self, *args, **kwargs):
+        if known is not None and kwargs: check_keywords(kwargs, known, called)
+        return wrapped_method.outermost(self, *args, **kwargs)
     method.wrapped_method = wrapped_method
     return method
 

@@ -20,6 +20,7 @@ from ..base.items import Unreadable, decoded, first_item
 class MemoryDL(TfmdDL):
     "A `TfmdDL` whose items were decoded once and are kept as tensors; make it by `in_memory`"
     usual_class = TfmdDL # Of the loader that it stands for
+    by_copy = True # for `like`: its `new` computes nothing from the batch size
     def __init__(self,
         dataset, # Items, as for `TfmdDL`
         mem=None, # One tensor for each part of an item, items on the first axis
@@ -34,7 +35,8 @@ class MemoryDL(TfmdDL):
 
     def new(self, dataset=None, cls=None, **kwargs):
         "Loaders of the same items share the memory; for other items (`test_dl`, `export`) the usual loader takes over"
-        if dataset is None or dataset is self.dataset: return copied(self, cls, **{**kwargs, 'num_workers':0})
+        if dataset is None or dataset is self.dataset:
+            return super().new(dataset, cls, **{'mem':self.mem, 'cached':self.cached, **kwargs})
         return super().new(dataset, ifnone(cls, self.usual_class), **kwargs)
 
 # %% ../../nbs/10_data.memory.ipynb #10479d49

@@ -10,6 +10,7 @@ __all__ = ['ablate']
 # %% ../../nbs/76_evidence.ablation.ipynb #e6905ff9
 import dataclasses, json, math, warnings
 from fastai.vision.all import *
+from ..base.dataset import loaders_unchanged
 from ..base.describe import describe
 from ..base.run import Spec
 from ..base.order import Order
@@ -18,6 +19,7 @@ from ..base.here import check_writable, writable
 from ..data.key import data_key, data_summary
 from ..train.duration import clock_time, equal_time_epochs, in_words, seconds_per_epoch
 from .plan import Whole, arms, base_spec
+from .outcome import measure_for
 from .memory import give_back_memory
 from .runner import Runner, engines
 from .results import Ablation
@@ -56,6 +58,7 @@ def base_run(
     if not len(built.valid_ds): raise ValueError(
         'The DataLoaders have no validation set: there is nothing to measure with.')
     base = (base or base_spec(built)).copy(dls=built)
+    measure_for(built, base.loss_func) # or it says why there is none
     return base if n_epoch is None else base.copy(n_epoch=n_epoch)
 
 # %% ../../nbs/76_evidence.ablation.ipynb #812e006f
@@ -79,16 +82,14 @@ def try_first_step(
 
 # %% ../../nbs/76_evidence.ablation.ipynb #d33d789d
 def seconds_as_in_runs(
-    run:Runner, # Knows how many runs there are at a time
+    run:Runner, # Knows how many threads a run has
     *specs, # Records to time
     **kwargs, # Passed to `seconds_per_epoch`
 )->list: # NaN where a run fails, for its row says why
     "Seconds per epoch of `specs`, on as many threads as the runs will have"
-    had = torch.get_num_threads()
-    if run.at_a_time(2)>1: torch.set_num_threads(1)
-    try: return seconds_per_epoch(*specs, **kwargs)
-    except Exception: return [math.nan]*len(specs)
-    finally: torch.set_num_threads(had)
+    with run.threads():
+        try: return seconds_per_epoch(*specs, **kwargs)
+        except Exception: return [math.nan]*len(specs)
 
 # %% ../../nbs/76_evidence.ablation.ipynb #d5e6a216
 def epochs_of_bag(
@@ -161,18 +162,27 @@ def laid_out(
     return [(o.label, o.spec(base)) for o in plan]
 
 # %% ../../nbs/76_evidence.ablation.ipynb #8bb136ae
-def ready(
+def tried(
     plan, # Arms
     mode:str, # One of `modes`
     base:Spec, # The run that tricks are added to
     seeds, # Seeds of each arm
     run:Runner, # Knows what is there already
-)->list: # The arms, with the epochs that each gets
-    "Try what will be trained, then make the folder, then measure how many epochs the bag gets"
+):
+    "Try what will be trained, then make the folder"
     n_bag = epochs_of_bag(plan, base, run, measure=False) if mode=='bag' else None
     specs = laid_out(in_equal_time(plan, n_bag, base.n_epoch) if n_bag else plan, base)
     try_first_step([specs[i] for i in sorted({i for i,_ in run.missing(specs, seeds)})])
     if run.out is not None: writable(run.out)
+
+# %% ../../nbs/76_evidence.ablation.ipynb #b6530c0c
+def planned(
+    plan, # Arms
+    mode:str, # One of `modes`
+    base:Spec, # The run that tricks are added to
+    run:Runner, # Knows what was measured already
+)->list: # The arms, with the epochs that each gets
+    "Measure how many epochs the bag gets"
     return in_equal_time(plan, epochs_of_bag(plan, base, run), base.n_epoch) if mode=='bag' else plan
 
 # %% ../../nbs/76_evidence.ablation.ipynb #6a5fe038
@@ -193,6 +203,7 @@ def train_all(
         res.stopped = True
 
 # %% ../../nbs/76_evidence.ablation.ipynb #f4da310e
+@loaders_unchanged()
 def ablate(
     dls, # `DataLoaders` to train and measure on, or a function without arguments that builds them
     tricks, # Tricks as for `arms`, in the order to add them; or a recipe or ladder by name, such as 'quick'
@@ -217,10 +228,13 @@ def ablate(
     if out is not None: check_writable(out)
     base = base_run(dls, base, n_epoch)
     run = Runner(data_key(base.dls), None if out is None else Path(out).expanduser(), jobs, engine, retry, progress)
-    plan = ready(plan, mode, base, seeds, run)
-    res = Ablation(plan, laid_out(plan, base), seeds, mode, base.dls, {})
-    if progress: print(announcement(res.specs, run.missing(res.specs, seeds), run))
-    give_back_memory() # the processes that train need it
-    train_all(res, base, run, halving)
+    tried(plan, mode, base, seeds, run)
+    with run.alone():
+        plan = planned(plan, mode, base, run)
+        res = Ablation(plan, laid_out(plan, base), seeds, mode, base.dls, {})
+        run.check(res.specs, seeds)
+        if progress: print(announcement(res.specs, run.missing(res.specs, seeds), run))
+        give_back_memory() # the processes that train need it
+        train_all(res, base, run, halving)
     if progress and not retry and failed_text(res): print(failed_text(res))
     return res

@@ -28,6 +28,16 @@ def is_short(self:Ablation, i)->bool:
 
 # %% ../../nbs/75a_evidence.answers.ipynb #625777a5
 @patch
+def points(self:Ablation, mean, lo, hi, sign=1)->str: # '+1.2 points [+0.4, +2.0]'
+    "A difference in words, in the unit of the measure"
+    return points_text(mean, lo, hi, sign, self.measure.unit, self.measure.form)
+
+# %% ../../nbs/75a_evidence.answers.ipynb #6388a7e6
+nothing_measured = ("nothing could be measured, the outcome is the same for every item with every seed. "
+                    "Either the trick changes nothing here, or these runs are too easy or too short to show it.")
+
+# %% ../../nbs/75a_evidence.answers.ipynb #7d08dd22
+@patch
 def answer(self:Ablation,
     i:int, # Index of an arm that is compared with another
     o, # Its row of the table
@@ -35,32 +45,41 @@ def answer(self:Ablation,
     "What the ablation says about arm `i`"
     a,n = self.arms[i],self.specs[i][1].n_epoch
     if pd.isna(o['diff']): return f"`{a.name}`: no finished pair of runs{self.why_failed(i)}."
-    points,cost = points_text(o['diff'], o.lo, o.hi, a.sign),f'{self.cost(a):.2f}'
+    points,cost = self.points(o['diff'], o.lo, o.hi, a.sign),f'{self.cost(a):.2f}'
     if self.is_short(i): return (
         f"`{a.name.removesuffix(', short')}` in {n} epochs, {cost} of the time: {points} against plain fastai.")
     if o.verdict=='one seed': return f"`{a.name}`: {points} with one seed, which allows no verdict."
     if o.verdict!='no evidence': return f"`{a.name}` {o.verdict}: {points}, at {cost} times the time."
+    if not o.could_see: return f"`{a.name}`: {nothing_measured}"
     return (f"`{a.name}`: no evidence at {n} epochs, {points}, at {cost} times the time. "
-            f"These runs could have told {o.could_see:.1f} points from nothing.")
+            f"These runs could have told {self.measure.amount(o.could_see)} from nothing.")
 
 # %% ../../nbs/75a_evidence.answers.ipynb #159c812e
 def halted_text(
     label:str, # Name of the arm
     n_epoch:int, # Epochs after which it was stopped
-    diff:float, # Its difference to the baseline there, in % points
+    diff:str, # Its difference to the baseline there, in words; '': it failed
 )->str:
     "What is said of an arm that was stopped"
     name = label.removeprefix('+ ')
-    return (f"`{name}` was stopped after {n_epoch} epochs, {diff:+.1f} points from the baseline there. "
+    if not diff: return f"`{name}` was stopped after {n_epoch} epochs, as it failed there."
+    return (f"`{name}` was stopped after {n_epoch} epochs, {diff} from the baseline there. "
             "That is no verdict: it may pay in a longer run.")
 
 # %% ../../nbs/75a_evidence.answers.ipynb #1d5d53d2
+@patch
+def halted_answer(self:Ablation, label, n_epoch, diff)->str:
+    "What is said of an arm that was stopped `diff` from the baseline, in the unit of the measure"
+    m = self.measure
+    return halted_text(label, n_epoch, f'{format(diff, "+"+m.form)} {m.unit}' if math.isfinite(diff) else '')
+
+# %% ../../nbs/75a_evidence.answers.ipynb #02c06afc
 @patch
 def answers(self:Ablation)->list: # A sentence for each comparison
     "What the ablation says about each trick"
     rows = self.table().iterrows()
     asked = [(i,o) for i,o in rows if self.arms[i].ref is not None]
-    return [self.answer(i, o) for i,o in asked] + [halted_text(*o) for o in self.halted]
+    return [self.answer(i, o) for i,o in asked] + [self.halted_answer(*o) for o in self.halted]
 
 # %% ../../nbs/75a_evidence.answers.ipynb #7f3b3a3f
 @patch
@@ -73,7 +92,7 @@ def headline(self:Ablation)->str: # Of mode 'bag'; '' in the other modes
     cost = self.cost(self.arms[Whole.bag])
     when = 'equal time' if cost<=1.1 else f'{share_text(cost)} times the time'
     few = ' with one seed' if e.seeds<2 else ''
-    return f'bag: {points_text(e.mean, e.lo, e.hi)} at {when}{few}{self.short_text(effects)}'
+    return f'bag: {self.points(e.mean, e.lo, e.hi)} at {when}{few}{self.short_text(effects)}'
 
 # %% ../../nbs/75a_evidence.answers.ipynb #f7fa873f
 def share_text(o)->str: # '.66'
@@ -87,8 +106,8 @@ def short_text(self:Ablation, effects)->str: # '' where the short bag takes as l
     cost = self.cost(self.arms[Whole.bag_short])
     if Whole.bag_short not in effects or cost>=1: return ''
     e,_ = effects[Whole.bag_short]
-    if e.mean>=0: return f"; plain fastai's accuracy in {share_text(cost)} of its time"
-    return f'; {points_text(e.mean, e.lo, e.hi)} in {share_text(cost)} of its time'
+    if e.mean*self.measure.better>=0: return f"; plain fastai's {self.measure.name} in {share_text(cost)} of its time"
+    return f'; {self.points(e.mean, e.lo, e.hi)} in {share_text(cost)} of its time'
 
 # %% ../../nbs/75a_evidence.answers.ipynb #bdb91566
 @patch
@@ -97,4 +116,4 @@ def bag_so_far(self:Ablation, row)->str:
     d = self.difference(Whole.bag, Whole.plain)
     if d is None: return f"so far {len(self.rows)} runs"
     seeds = '1 seed' if len(d)==1 else f'{len(d)} seeds'
-    return f"so far bag {d.mean():+.1f} points ({seeds})"
+    return f"so far bag {format(d.mean(), '+'+self.measure.form)} {self.measure.unit} ({seeds})"

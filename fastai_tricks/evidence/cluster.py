@@ -10,8 +10,8 @@ __all__ = []
 # %% ../../nbs/74a_evidence.cluster.ipynb #7720fb52
 import cloudpickle, os
 from fastai.vision.all import *
-from .rows import failure, killed_row
-from .workers import run_here
+from .columns import failure, killed_row, new_row
+from .worker import answer
 
 # %% ../../nbs/74a_evidence.cluster.ipynb #bf69c540
 def start_ray(
@@ -28,15 +28,14 @@ def start_ray(
 def run_ray_job(job, i, seed):
     "In a worker: the row of arm `i` with `seed`"
     torch.set_num_threads(1)
-    [(_,_,row)] = run_here(cloudpickle.loads(job), [(i,seed)])
-    return row
+    return answer(cloudpickle.loads(job), (i,seed))
 
 # %% ../../nbs/74a_evidence.cluster.ipynb #23a7df21
 def ray_row(ray, future, label, spec):
     "What came back, or why nothing did"
     try: return ray.get(future)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError): return killed_row(label, spec)
-    except ray.exceptions.RayTaskError as e: return killed_row(label, spec) | failure(e.cause)
+    except ray.exceptions.RayTaskError as e: return new_row(spec, label) | failure(e.cause)
 
 # %% ../../nbs/74a_evidence.cluster.ipynb #27f08a45
 def run_in_ray(
@@ -54,6 +53,7 @@ def run_in_ray(
             [future],_ = ray.wait(list(running))
             i,seed = running.pop(future)
             label,spec = specs[i]
-            yield i,seed,ray_row(ray, future, label, spec.copy(seed=seed))
+            spec = spec.copy(seed=seed)
+            yield i,seed,new_row(spec, label) | ray_row(ray, future, label, spec)
     finally:
         for future in running: ray.cancel(future, force=True)

@@ -10,22 +10,30 @@ __all__ = []
 # %% ../../nbs/75d_evidence.halving.ipynb #a2f54fd2
 from fastai.vision.all import *
 from ..base.run import Spec
+from .outcome import measure_of
 from .runner import Runner
 
 # %% ../../nbs/75d_evidence.halving.ipynb #eccdb0ba
+def reached(row)->float:
+    "What the run of `row` reached, as people read it; worse than any other where it failed"
+    m = measure_of(row)
+    return m.scale*row['outcome'] if row['status']=='ok' else -m.better*math.inf
+
+# %% ../../nbs/75d_evidence.halving.ipynb #c8a68fad
 def short_round(
     plan, # Arms
     base:Spec, # The run that tricks are added to, with the epochs of this round
     seeds, # Seeds of this round
     run:Runner, # Trains them
-)->dict: # Index of an arm to its difference to the baseline, in points
-    "Train every arm for a short time; a run that failed is worse than any other"
+)->tuple: # (index of an arm to its difference to the baseline, 1 or -1 where less is better)
+    "Train every arm for a short time"
     rows = run([(o.label, o.spec(base)) for o in plan], seeds, f'{base.n_epoch} epochs')
-    accuracy = lambda row: row['accuracy'] if row['status']=='ok' else -1
-    means = [np.mean([accuracy(rows[i,s]) for s in seeds]) for i in range(len(plan))]
-    return {i: 100*(means[i]-means[0]) for i in range(1, len(plan))}
+    means = [np.mean([reached(rows[i,s]) for s in seeds]) for i in range(len(plan))]
+    base = means[0] if math.isfinite(means[0]) else 0
+    better = measure_of(first(rows.values(), lambda o: o['status']=='ok') or {}).better
+    return {i: means[i]-base for i in range(1, len(plan))},better
 
-# %% ../../nbs/75d_evidence.halving.ipynb #c8a68fad
+# %% ../../nbs/75d_evidence.halving.ipynb #71ac0e0c
 def halve(
     plan, # Arms, the baseline first
     base:Spec, # The run that tricks are added to
@@ -38,8 +46,8 @@ def halve(
         n = max(1, round(base.n_epoch/part))
         if len(plan)<=3 or n>=base.n_epoch: continue
         other_seeds = [10**6*part+s for s in seeds[:2]]
-        diffs = short_round(plan, base.copy(n_epoch=n), other_seeds, run)
-        best = sorted(diffs, key=lambda i: -diffs[i])[:(len(diffs)+1)//2]
+        diffs,better = short_round(plan, base.copy(n_epoch=n), other_seeds, run)
+        best = sorted(diffs, key=lambda i: -better*diffs[i])[:(len(diffs)+1)//2]
         halted += [(plan[i].label, n, diffs[i]) for i in diffs if i not in best]
         plan = [plan[0]] + [plan[i] for i in sorted(best)]
     return plan,halted

@@ -136,12 +136,14 @@ def verdict(
 
 # %% ../../nbs/71_evidence.interval.ipynb #05d0d78d
 def points_text(
-    m:float, # A difference, in % points
+    m:float, # A difference
     lo:float, # Lower end of its interval
     hi:float, # Upper end
     sign:int=1, # -1: seen from the other side
+    unit:str='points', # What it is measured in
+    form:str='.1f', # Format of a number
 )->str: # '+1.2 points [+0.4, +2.0]'
     "A difference with its interval; no zero has a minus"
-    say = lambda o: f'{round(float(o), 1)+0.:+.1f}'
+    def say(o): return format(float(format(float(o), form))+0., '+'+form)
     lo,hi = sorted((sign*lo, sign*hi))
-    return f"{say(sign*m)} points [{say(lo)}, {say(hi)}]"
+    return f"{say(sign*m)} {unit} [{say(lo)}, {say(hi)}]"

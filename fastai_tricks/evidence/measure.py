@@ -1,4 +1,4 @@
-"""A run is a record with a seed, and leaves one row: what it reached, what it cost, and which images it got right.
+"""A run is a record with a seed, and leaves one row: what it reached, what it cost, and what came out for each image.
 
 Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.measure.html.md"""
 
@@ -8,13 +8,15 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.measure.html.md"""
 __all__ = ['calibration_error']
 
 # %% ../../nbs/72b_evidence.measure.ipynb #a88439e2
-import math, time, warnings
+import contextlib, math, time, warnings
 from torch.utils.flop_counter import FlopCounterMode
 from fastai.vision.all import *
+from ..base.warn import TricksWarning
 from ..base.run import Spec
 from ..base.order import Order
 from ..base.trial import silent_learner
-from .rows import failure, new_row, pack_hits
+from .outcome import Measure, measure_for
+from .columns import failure, new_row, pack_hits
 from .memory import peak_memory, reset_peak
 
 # %% ../../nbs/72b_evidence.measure.ipynb #04c78e91
@@ -66,35 +68,69 @@ def glanced_epochs(
     n = min(most, n_epoch)
     return sorted({math.ceil(n_epoch*(i+1)/n) for i in range(n)})
 
+# %% ../../nbs/72b_evidence.measure.ipynb #00caddf5
+def round_to(
+    o, # A number
+    digits:int=6, # How many count
+)->float:
+    "`o` with `digits` digits that count"
+    return float(f'{float(o):.{digits}g}')
+
 # %% ../../nbs/72b_evidence.measure.ipynb #f1346f30
+def main_output(
+    preds, # What a network gives
+)->Tensor: # The first, where it gives several
+    "What is measured of the outputs of a network"
+    return preds[0] if isinstance(preds, (tuple,list)) else preds
+
+# %% ../../nbs/72b_evidence.measure.ipynb #fb213d56
+def answered(
+    learn, # A Learner
+    batch, # As its loaders give it
+)->tuple: # (predictions, targets), on the CPU
+    "What `get_preds` would give for `batch`"
+    n = learn.dls.n_inp
+    activation = getattr(learn.loss_func, 'activation', noop)
+    preds = activation(main_output(learn.model(*batch[:n])))
+    return [o.detach().cpu() for o in (preds, batch[n])]
+
+# %% ../../nbs/72b_evidence.measure.ipynb #e0666f49
 def glance(
     learn, # A Learner, in training
+    measure:Measure, # What it is judged by
     n:int=1000, # Validation images at most, evenly spread over the set
-)->float: # 0 to 1
-    "Accuracy on up to `n` images of the validation set"
+)->float:
+    "The mean outcome on up to `n` images of the validation set"
     size = len(learn.dls.valid_ds)
     idxs = range(size) if size<=n else np.linspace(0, size-1, n).astype(int)
     dl = learn.dls.valid.new(get_idxs=lambda: list(map(int, idxs)))
     training = learn.model.training
     learn.model.eval()
-    with torch.no_grad(): hits = [learn.model(*b[:learn.dls.n_inp]).argmax(1)==b[-1] for b in dl]
+    with torch.no_grad(): items = [measure.items(*answered(learn, b)) for b in dl]
     learn.model.train(training)
-    return round(float(torch.cat(hits).float().mean()), 4)
+    return round_to(torch.cat(items).double().mean(), 4)
 
-# %% ../../nbs/72b_evidence.measure.ipynb #e0666f49
+# %% ../../nbs/72b_evidence.measure.ipynb #08ba3f17
 class Clock(Callback):
     "Seconds of the training part of each epoch; glances in place of full validation"
     in_export = False
     order,run_valid = Order.CLOCK,True
-    def __init__(self, curve=True): self.curve,self.glances = curve,[]
-    def before_fit(self): self.seconds = []
+    def __init__(self,
+        measure:Measure, # What the run is judged by
+        curve:bool=True, # Glance at it on the way
+    ):
+        store_attr()
+        self.glances = []
+
+    def before_fit(self): self.seconds,self.steps = [],[]
     def before_train(self): self.began = time.perf_counter()
     def after_train(self): self.seconds.append(time.perf_counter()-self.began)
 
-# %% ../../nbs/72b_evidence.measure.ipynb #a1418340
+# %% ../../nbs/72b_evidence.measure.ipynb #8c1886e1
 @patch
 def before_validate(self:Clock):
-    if self.curve and self.epoch+1 in glanced_epochs(self.n_epoch): self.glances.append(glance(self.learn))
+    if self.curve and self.epoch+1 in glanced_epochs(self.n_epoch):
+        self.glances.append(glance(self.learn, self.measure))
     raise CancelValidException()
 
 # %% ../../nbs/72b_evidence.measure.ipynb #a048ca0a
@@ -102,6 +138,7 @@ def before_validate(self:Clock):
 def after_batch(self:Clock):
     if not self.training: return
     loss = self.learn.loss.detach()
+    if len(self.steps)<3: self.steps.append(float(loss))
     if not torch.isfinite(loss).all(): raise ValueError(f'the loss is {float(loss)} in step {self.train_iter}')
 
 # %% ../../nbs/72b_evidence.measure.ipynb #658f0709
@@ -120,28 +157,43 @@ def calibration_error(
 # %% ../../nbs/72b_evidence.measure.ipynb #d03cf127
 def outcome(
     learn, # A trained Learner
-)->dict: # The columns accuracy, loss, calibration, n_valid and hits
+    measure:Measure, # What it is judged by
+)->dict: # The columns measure, outcome, accuracy, loss, calibration, n_valid and hits
     "What `learn` reaches on its validation set"
-    probs,targs = learn.get_preds(dl=learn.dls.valid)
-    finite = torch.isfinite(probs).all(1)
-    if not finite.all(): raise ValueError(f'{int((~finite).sum())} of {len(probs)} predictions are not finite')
-    hits = probs.argmax(1)==targs
+    preds,targs = learn.get_preds(dl=learn.dls.valid)
+    preds = main_output(preds)
+    finite = torch.isfinite(preds).flatten(1).all(1) if preds.ndim>1 else torch.isfinite(preds)
+    if not finite.all(): raise ValueError(f'{int((~finite).sum())} of {len(preds)} predictions are not finite')
+    items = measure.items(preds, targs)
+    of_class = measure.name=='accuracy'
+    mean = round_to(items.double().mean())
     return dict(
-        accuracy = round(float(hits.float().mean()), 6),
-        loss = round(float(F.nll_loss(probs.clamp_min(1e-12).log(), targs)), 6),
-        calibration = round(calibration_error(probs, targs), 6),
-        n_valid = len(hits),
-        hits = pack_hits(hits))
+        measure = measure.name,
+        outcome = mean,
+        accuracy = mean if of_class else '',
+        loss = round_to(measure.loss(preds, targs)),
+        calibration = round(calibration_error(preds, targs), 6) if of_class else '',
+        n_valid = len(items),
+        hits = pack_hits(items))
 
 # %% ../../nbs/72b_evidence.measure.ipynb #9630c028
+def steps_text(
+    losses, # Losses of the first steps
+)->str: # Enough digits to tell any two floats apart
+    "What a row holds of the first steps"
+    return ' '.join(f'{o:.9g}' for o in losses)
+
+# %% ../../nbs/72b_evidence.measure.ipynb #26155ba4
 def measure(
     row:dict, # The row to fill in; a run that fails has filled a part of it
     spec:Spec, # What to train
     curve:bool=True, # Also glance at it on the way
 ):
     "Train `spec` and write what it took and reached into `row`"
-    row['gflops'] = float(f'{warm_up(spec):.6g}')
-    learn,clock = silent_learner(spec),Clock(curve)
+    row['gflops'] = round_to(warm_up(spec))
+    learn = silent_learner(spec)
+    with no_random(): by = measure_for(learn.dls, spec.loss_func) # it looks at an item
+    clock = Clock(by, curve)
     reset_peak(learn.dls)
     spec.train(learn.add_cb(clock))
     row['memory'] = round(peak_memory(learn.dls), 1)
@@ -150,21 +202,31 @@ def measure(
         seconds = round(float(np.median(clock.seconds)), 4),
         params = sum(o.numel() for o in learn.model.parameters()),
         device = str(learn.dls.device),
+        steps = steps_text(clock.steps),
         curve = ' '.join(map(str, clock.glances)))
-    row.update(outcome(learn), **took, status='ok')
+    row.update(outcome(learn, by), **took, status='ok')
 
-# %% ../../nbs/72b_evidence.measure.ipynb #26155ba4
+# %% ../../nbs/72b_evidence.measure.ipynb #b15540ec
+@contextlib.contextmanager
+def warnings_kept(row):
+    "Within, nothing is shown; what the package warned of is in the column `warned` afterwards"
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('ignore')
+        warnings.simplefilter('always', TricksWarning)
+        yield
+    texts = [' '.join(str(o.message).split()) for o in seen]
+    row['warned'] = ' | '.join(dict.fromkeys(texts))
+
+# %% ../../nbs/72b_evidence.measure.ipynb #31c84fa9
 def run_once(
     spec:Spec, # What to train
     label:str='', # Name of the arm
-    curve:bool=True, # After up to ten epochs, also the accuracy on up to 1,000 validation images
+    curve:bool=True, # After up to ten epochs, also the outcome on up to 1,000 validation images
 )->dict: # One row, see `run_columns`
     "Train `spec`, measure it on its validation set; a run that fails is a row with its reason"
     row = new_row(spec, label)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            measure(row, spec, curve)
-    except (KeyboardInterrupt, SystemExit): raise
-    except BaseException as e: row.update(failure(e))
+    with warnings_kept(row):
+        try: measure(row, spec, curve)
+        except KeyboardInterrupt: raise
+        except BaseException as e: row.update(failure(e))
     return row

@@ -11,7 +11,6 @@ __all__ = []
 from fastai.vision.all import *
 from ..base.show import grey, show_effects, show_lines, trick_color
 from .plan import Whole
-from .interval import verdict
 from .measure import glanced_epochs
 from .results import Ablation
 import fastai_tricks.evidence.answers # the headline
@@ -35,7 +34,7 @@ def effect_record(self:Ablation,
         lo = lo,
         hi = hi,
         dots = sign*dots,
-        verdict = verdict(e, a.sign))
+        verdict = self.verdict(i, e))
 
 # %% ../../nbs/75b_evidence.plot.ipynb #ded85a55
 @patch
@@ -59,22 +58,30 @@ def count_verdicts(verdicts)->str: # 'Of 3 tricks 2 help, 1 without evidence'
 
 # %% ../../nbs/75b_evidence.plot.ipynb #7dd971ca
 @patch
+def axis(self:Ablation, what='')->str: # 'difference in accuracy, % points'
+    "Name and unit of an axis of outcomes, or of differences of them"
+    name = f"{what} {self.measure.heading}".strip()
+    return f'{name} points' if what and self.measure.scale==100 else name
+
+# %% ../../nbs/75b_evidence.plot.ipynb #0deb87d1
+@patch
 def plot(self:Ablation,
     ax=None, # Axes to draw the differences on; None: new ones
 ):
     "Draw the differences with their intervals, a dot for each seed; in mode 'bag' also how the bag got there"
     if self.mode=='bag' and ax is None: return self.plot_bag()
     records = [self.effect_record(i, *o) for i,o in self.effects().items()]
-    return show_effects(records, count_verdicts([o['verdict'] for o in records]), ax=ax)
+    title = count_verdicts([o['verdict'] for o in records])
+    return show_effects(records, title, self.axis('difference in'), ax=ax)
 
 # %% ../../nbs/75b_evidence.plot.ipynb #4bf2e960
 @patch
 def curve_points(self:Ablation,
     i:int, # Index of the arm
-)->tuple: # (epochs that were glanced at, accuracy in % of shape (seeds, glances)); None where there is no curve
+)->tuple: # (epochs that were glanced at, outcomes of shape (seeds, glances)); None where there is no curve
     "How arm `i` got there"
     texts = [str(o['curve']) for o in self.finished(i).values() if not pd.isna(o['curve'])]
-    curves = [[100*float(v) for v in o.split()] for o in texts if o]
+    curves = [[self.measure.scale*float(v) for v in o.split()] for o in texts if o]
     if not curves: return None
     n = min(map(len, curves))
     epochs = glanced_epochs(self.specs[i][1].n_epoch)
@@ -91,11 +98,12 @@ def curves(self:Ablation,
     if not points: raise ValueError('No run has a curve: the rows are of an older version, or every run failed.')
     lines = {label:(x, ys.mean(0).tolist()) for label,(_,x,ys) in points.items()}
     colors = {label:grey if a.ref is None else self.arm_color(a) for label,(a,_,_) in points.items()}
-    best = max(lines, key=lambda o: lines[o][1][-1])
+    best = max(lines, key=lambda o: self.measure.better*lines[o][1][-1])
     if ax is None: _,ax = plt.subplots(figsize=(7.2, 3.4))
     for label,(_,x,ys) in points.items(): # first, so that names at the ends know the range
         ax.fill_between(x, ys.min(0), ys.max(0), color=colors[label], alpha=.12, lw=0)
-    show_lines(lines, f'Highest at the end: {best}', 'epoch', 'accuracy, %', colors, ax=ax)
+    title = f"{'Highest' if self.measure.better>0 else 'Lowest'} at the end: {best}"
+    show_lines(lines, title, 'epoch', self.axis(), colors, ax=ax)
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
 
@@ -103,13 +111,13 @@ def curves(self:Ablation,
 @patch
 def whole_line(self:Ablation,
     i:int, # An arm of `Whole`
-)->tuple: # (times as shares of plain fastai's, mean accuracies in %, lowest and highest seed); None: no curve
+)->tuple: # (times as shares of plain fastai's, mean outcomes, lowest and highest seed); None: no curve
     "How an arm got there, over time; the last glance gives way to the whole validation set"
     if not self.finished(Whole.plain) or not self.curve_points(i): return None
     x,ys = self.curve_points(i)
     seconds = lambda i: np.median([o['seconds'] for o in self.finished(i).values()])
     total = seconds(Whole.plain)*self.specs[Whole.plain][1].n_epoch
-    return np.array(x)*seconds(i)/total,[*ys.mean(0)[:-1], self.accuracy(i).mean],(ys.min(0), ys.max(0))
+    return np.array(x)*seconds(i)/total,[*ys.mean(0)[:-1], self.reached(i).mean],(ys.min(0), ys.max(0))
 
 # %% ../../nbs/75b_evidence.plot.ipynb #d6c9c552
 _whole_style = { # Arm to (colour, line, where its name stands: right and up in points, alignment)
@@ -126,7 +134,8 @@ def draw_whole(self:Ablation, ax, i, line):
     ax.plot(x, y, color=color, lw=1.8, ls=style)
     if i in (Whole.plain, Whole.bag): ax.fill_between(x, *band, color=color, alpha=.12, lw=0)
     ax.plot(x[-1], y[-1], 'o', color=color, ms=6)
-    ax.annotate(f'{self.arms[i].label} {y[-1]:.1f} %', (x[-1], y[-1]), xytext=(dx,dy), textcoords='offset points',
+    name = f'{self.arms[i].label} {self.measure.text(y[-1]/self.measure.scale)}'
+    ax.annotate(name, (x[-1], y[-1]), xytext=(dx,dy), textcoords='offset points',
                 ha=align, color=color, fontsize=9, parse_math=False)
 
 # %% ../../nbs/75b_evidence.plot.ipynb #610d428e
@@ -136,10 +145,10 @@ def plot_bag(self:Ablation):
     _,(left,right) = plt.subplots(1, 2, figsize=(11, 3.6), width_ratios=(1,1.1), layout='constrained')
     lines = {i:line for i in Whole if (line:=self.whole_line(i))}
     for i,line in lines.items(): self.draw_whole(left, i, line)
-    if lines:
+    if lines and self.measure.scale==100:
         top = max(y[-1] for _,y,_ in lines.values())
         left.set_ylim(top-14, top+3)
-    show_lines({}, self.headline().split(';')[0], "time, as a share of plain fastai's", 'accuracy, %', ax=left)
+    show_lines({}, self.headline().split(';')[0], "time, as a share of plain fastai's", self.axis(), ax=left)
     effects = {i:o for i,o in self.effects().items() if self.arms[i].ref==Whole.bag}
     records = [self.effect_record(i, *o, adds=True) for i,o in effects.items()]
-    return show_effects(records, 'What each trick adds', 'accuracy with it minus without it, % points', ax=right)
+    return show_effects(records, 'What each trick adds', self.axis('with it minus without it:'), ax=right)

@@ -14,7 +14,7 @@ from ..base.show import fig_svg
 from ..base.here import commit_here, versions
 from ..data.samples import assets
 from .plan import modes
-from .results import Ablation, readable
+from .results import Ablation
 import fastai_tricks.evidence.answers, fastai_tricks.evidence.plot # what a report shows
 
 # %% ../../nbs/75c_evidence.report.ipynb #41366b2e
@@ -55,8 +55,8 @@ def curves_svg(self:Ablation)->str: # '' where there are none, or where the plot
 def report_fields(self:Ablation, data:str='')->dict: # Names in the template `report.html` to their values
     "What a report says"
     title,_ = modes[self.mode]
-    rows = readable(self.table())
-    columns = ['arm', 'seed', 'status', 'accuracy', 'seconds', 'reason']
+    rows = self.readable()
+    columns = ['arm', 'seed', 'status', 'outcome', 'seconds', 'reason']
     return dict(
         titles = title,
         headline = self.headline(),
@@ -64,6 +64,7 @@ def report_fields(self:Ablation, data:str='')->dict: # Names in the template `re
         head = rows.head,
         rows = rows,
         note = self.small_print(),
+        measure = self.measure.heading,
         svg = fig_svg(self.plot().figure),
         curves = self.curves_svg(),
         facts = self.facts(data),

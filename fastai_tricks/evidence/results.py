@@ -12,7 +12,8 @@ from fastai.vision.all import *
 from ..base.tables import Rows
 from .plan import modes
 from .interval import paired_effects, two_way, verdict
-from .rows import run_columns, unpack_hits
+from .outcome import Measure, interval_text, measure_of, number_text
+from .columns import run_columns, unpack_hits
 
 # %% ../../nbs/75_evidence.results.ipynb #4c474de7
 class Ablation:
@@ -59,12 +60,18 @@ def failed(self:Ablation,
     return [o for o in rows if o['status']=='failed']
 
 # %% ../../nbs/75_evidence.results.ipynb #9a9b9126
+@patch(as_prop=True)
+def measure(self:Ablation)->Measure:
+    "What the runs are judged by"
+    return measure_of(first(self.rows.values(), lambda o: o['status']=='ok') or {})
+
+# %% ../../nbs/75_evidence.results.ipynb #7d0be8e5
 @patch
 def hits(self:Ablation,
     i:int, # Index of the arm
     seeds, # Seeds that it finished with
-)->np.ndarray: # 0 or 1, of shape (seeds, images)
-    "Which images arm `i` got right"
+)->np.ndarray: # Of shape (seeds, items): 0 or 1 where an item is right or wrong, else a number
+    "The outcome of arm `i` for each item"
     rows = [self.rows[i,s] for s in seeds]
     return np.stack([unpack_hits(o['hits'], int(o['n_valid'])) for o in rows])
 
@@ -73,14 +80,14 @@ def hits(self:Ablation,
 def difference(self:Ablation,
     i:int, # Index of an arm
     j:int, # Index of the arm it is compared with
-)->np.ndarray: # In % points, of shape (seeds, images); None where no seed has both
+)->np.ndarray: # In % points or the unit of the measure, of shape (seeds, items); None where no seed has both
     "Differences of arm `i` to arm `j`, over the seeds that both have"
     both = [s for s in self.finished(i) if s in self.finished(j)]
-    return 100*(self.hits(i, both).astype(float)-self.hits(j, both)) if both else None
+    return self.measure.scale*(self.hits(i, both).astype(float)-self.hits(j, both)) if both else None
 
 # %% ../../nbs/75_evidence.results.ipynb #ecb585ed
 @patch
-def effects(self:Ablation)->dict: # Index of the arm to (`Effect` in % points, the difference of each seed)
+def effects(self:Ablation)->dict: # Index of the arm to (`Effect`, the difference of each seed), as `difference` has it
     "What each arm adds to the one it is compared with; all intervals together hold with 95 %"
     pairs = {i:(i,a.ref) for i,a in enumerate(self.arms) if a.ref is not None}
     diffs = {i:self.difference(*p) for i,p in pairs.items()}
@@ -89,12 +96,21 @@ def effects(self:Ablation)->dict: # Index of the arm to (`Effect` in % points, t
 
 # %% ../../nbs/75_evidence.results.ipynb #86e2c0f0
 @patch
+def reached(self:Ablation,
+    i:int, # Index of the arm
+): # `Effect` in % or the unit of the measure; None where no run has ended
+    "Mean outcome of arm `i`, for other seeds and other items"
+    seeds = list(self.finished(i))
+    return two_way(self.measure.scale*self.hits(i, seeds).astype(float)) if seeds else None
+
+# %% ../../nbs/75_evidence.results.ipynb #8ed6ebd1
+@patch
 def accuracy(self:Ablation,
     i:int, # Index of the arm
 ): # `Effect` in %; None where no run has ended
     "Accuracy of arm `i`, for other seeds and other images"
-    seeds = list(self.finished(i))
-    return two_way(100*self.hits(i, seeds).astype(float)) if seeds else None
+    if self.measure.name!='accuracy': raise ValueError(f"Runs judged by {self.measure.name} have `reached` instead.")
+    return self.reached(i)
 
 # %% ../../nbs/75_evidence.results.ipynb #8cf84a84
 @patch
@@ -115,8 +131,8 @@ def cost(self:Ablation,
 table_columns = dict( # Name to what it holds
     trick       = 'label of the arm',
     seeds       = 'number of runs that ended well',
-    accuracy    = 'mean accuracy, %',
-    acc_lo      = 'lower end of its interval',
+    accuracy    = 'mean accuracy, %; under the name of the measure where it is another',
+    acc_lo      = 'lower end of its interval; or under that name and `_lo`',
     acc_hi      = 'upper end',
     diff        = 'difference to the arm it is compared with, % points',
     lo          = 'lower end of its interval',
@@ -140,41 +156,41 @@ def measured(self:Ablation, i)->dict:
     "Columns that tell what arm `i` reached and took"
     runs = self.finished(i).values()
     if not runs: return {}
-    e = self.accuracy(i)
+    e = self.reached(i)
     number = lambda o: math.nan if o=='' else float(o)
     took = {c:f([number(o[c]) for o in runs]) for c,f in _summaries.items()}
     took['cost'] = self.cost(self.arms[i], 0)
-    return dict(accuracy=e.mean, acc_lo=max(0, e.lo), acc_hi=min(100, e.hi)) | took
+    top = 100 if self.measure.scale==100 else math.inf
+    return dict(accuracy=e.mean, acc_lo=max(0, e.lo), acc_hi=min(top, e.hi)) | took
 
 # %% ../../nbs/75_evidence.results.ipynb #0791b93d
 @patch
+def verdict(self:Ablation, i, e)->str:
+    "What the effect `e` says about the trick of arm `i`; an error that falls is a gain"
+    return verdict(e, self.measure.better*self.arms[i].sign)
+
+# %% ../../nbs/75_evidence.results.ipynb #1a9b72b6
+@patch
+def column_names(self:Ablation)->dict:
+    "Columns that have another name where the runs are not judged by an accuracy"
+    nm = self.measure.name
+    return {} if nm=='accuracy' else dict(accuracy=nm, acc_lo=f'{nm}_lo', acc_hi=f'{nm}_hi')
+
+# %% ../../nbs/75_evidence.results.ipynb #74b85414
+@patch
 def table(self:Ablation)->pd.DataFrame: # Columns of `table_columns`
-    "A row for each arm: accuracy with its 95 % interval, difference with its interval, verdict, cost"
+    "A row for each arm: accuracy or another measure, difference, each with its interval, verdict, cost"
     rows,effects = [],self.effects()
     for i,a in enumerate(self.arms):
         row = dict(trick=a.label, seeds=len(self.finished(i)), failed=len(self.failed(i))) | self.measured(i)
         if i in effects:
             e,_ = effects[i]
-            row |= dict(diff=e.mean, lo=e.lo, hi=e.hi, could_see=e.could_see, verdict=verdict(e, a.sign))
+            row |= dict(diff=e.mean, lo=e.lo, hi=e.hi, could_see=e.could_see, verdict=self.verdict(i, e))
         rows.append(row)
-    return pd.DataFrame(rows).reindex(columns=list(table_columns))
-
-# %% ../../nbs/75_evidence.results.ipynb #4457418e
-def number_text(o, form='.1f')->str:
-    "`o` as text, nothing where it is not known"
-    return '' if o is None or pd.isna(o) else format(o, form)
-
-# %% ../../nbs/75_evidence.results.ipynb #9e2dbe1b
-def interval_text(mean, lo, hi, form)->str:
-    "A number and its interval as text, nothing where it is not known"
-    if pd.isna(mean): return ''
-    return f'{number_text(mean, form)} [{number_text(lo, form)}, {number_text(hi, form)}]'
+    return pd.DataFrame(rows).reindex(columns=list(table_columns)).rename(columns=self.column_names())
 
 # %% ../../nbs/75_evidence.results.ipynb #1941a5c4
-_headings = { # Heading to what stands below it, from a row of the table
-    'trick':                lambda o: o.trick,
-    'accuracy, %':          lambda o: interval_text(o.accuracy, o.acc_lo, o.acc_hi, '.1f'),
-    'difference, points':   lambda o: interval_text(o['diff'], o.lo, o.hi, '+.1f'),
+_costs = { # Heading to what stands below it, from a row of the table
     'verdict':              lambda o: '' if pd.isna(o.verdict) else o.verdict,
     's/epoch':              lambda o: number_text(o.seconds, '.2f'),
     'cost':                 lambda o: f"{number_text(o.cost, '.2f')}x" if pd.notna(o.cost) else '',
@@ -184,9 +200,18 @@ _headings = { # Heading to what stands below it, from a row of the table
     'calibration error, %': lambda o: number_text(100*o.calibration),
     'seeds':                lambda o: f'{o.seeds} ({o.failed} failed)' if o.failed else f'{o.seeds}'}
 
-def readable(t)->Rows:
-    "The table `t` as people read it"
-    return Rows([[f(o) for f in _headings.values()] for _,o in t.iterrows()], list(_headings))
+@patch
+def readable(self:Ablation)->Rows:
+    "The table as people read it"
+    m,names = self.measure,self.column_names()
+    reached = [names.get(o, o) for o in ('accuracy','acc_lo','acc_hi')]
+    columns = {
+        'trick':        lambda o: o.trick,
+        m.heading:      lambda o: interval_text(*o[reached], m.form),
+        m.diff_heading: lambda o: interval_text(o['diff'], o.lo, o.hi, '+'+m.form),
+        **_costs}
+    if m.name!='accuracy': columns.pop('calibration error, %') # of classes only
+    return Rows([[f(o) for f in columns.values()] for _,o in self.table().iterrows()], list(columns))
 
 # %% ../../nbs/75_evidence.results.ipynb #15b06603
 @patch
@@ -209,17 +234,17 @@ def small_print(self:Ablation)->str:
         f"{len(self.dls.train_ds)} images to train on, {len(self.dls.valid_ds)} to measure with.",
         "Seconds: training only, median epoch, one thread per run if several run at a time.",
         "Cost: time of the whole training over that of the first row.",
-        "Peak MB: of the process on a CPU, of the tensors on a GPU.",
-        "GFLOP: a training step, per image."]
+        "Peak MB: of the process on a CPU, of the tensors on a GPU. GFLOP: a training step, per image."]
+    if self.measure.better<0: sentences.append(f'Less {self.measure.name} is better.')
     if self.missing: sentences.append(f'{self.missing} runs are missing.')
     return ' '.join(sentences)
 
 # %% ../../nbs/75_evidence.results.ipynb #b7ea794f
 @patch
 def __repr__(self:Ablation):
-    return f'{readable(self.table())}\n{self.small_print()}'
+    return f'{self.readable()}\n{self.small_print()}'
 
 # %% ../../nbs/75_evidence.results.ipynb #f152039f
 @patch
 def _repr_markdown_(self:Ablation):
-    return f'{readable(self.table())._repr_markdown_()}\n\n{self.small_print()}'
+    return f'{self.readable()._repr_markdown_()}\n\n{self.small_print()}'

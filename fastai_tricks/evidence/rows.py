@@ -8,100 +8,121 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.rows.html.md"""
 __all__ = ['read_rows']
 
 # %% ../../nbs/72_evidence.rows.ipynb #5a8ce815
-import base64, csv, hashlib, io, json, os, time
+import csv, io, math, os
 from fastai.vision.all import *
-from ..base.run import Spec
-from ..base.here import versions
+from .columns import run_columns, unpack_hits
+from .lock import put_in_place
 
 # %% ../../nbs/72_evidence.rows.ipynb #358adf72
-run_columns = dict( # Name to (type, what it holds); '' where a run has no such number
-    key         = (str,   'what the row is found by: checksum of record, seed, data and versions'),
-    arm         = (str,   'name of the arm'),
-    tricks      = (str,   'its tricks'),
-    recipe      = (str,   'checksum of the record, without the seed'),
-    seed        = (int,   'seed of weights, order and augmentation'),
-    status      = (str,   "'ok' or 'failed'"),
-    accuracy    = (float, 'share of the validation images it got right, 0 to 1'),
-    loss        = (float, 'cross-entropy on the validation set'),
-    calibration = (float, 'expected calibration error on the validation set, 0 to 1'),
-    seconds     = (float, 'seconds of training of the median epoch'),
-    memory      = (float, 'peak memory in MB'),
-    gflops      = (float, 'GFLOP of a training step, per image'),
-    n_epoch     = (int,   'epochs'),
-    params      = (int,   'parameters of the network'),
-    reason      = (str,   'why it failed'),
-    data        = (str,   'checksum of the data'),
-    versions    = (str,   'versions, as JSON'),
-    device      = (str,   'what it ran on'),
-    commit      = (str,   'commit of the folder that it ran in'),
-    when        = (str,   'when it began'),
-    n_valid     = (int,   'number of validation images'),
-    curve       = (str,   'accuracy on the way, on up to 1,000 validation images'),
-    hits        = (str,   'which validation images it got right, a bit for each'))
+def _number_problem(name, kind, text):
+    "What is wrong with a number; '' where it is one, or is not known"
+    try: text and kind(text)
+    except ValueError: return f"`{name}` is {text[:30]!r}, which is no {'whole ' if kind is int else ''}number"
+    return ''
+
+# %% ../../nbs/72_evidence.rows.ipynb #0f3c89bd
+def _outcome_problem(row):
+    "What is wrong with the outcome of a run that ended well; '' where it is the mean of what came out for each item"
+    told = row.get('outcome') or row.get('accuracy') or 'nan'
+    try: mean = float(unpack_hits(row['hits'], int(row['n_valid'])).mean())
+    except ValueError: return '`hits` and `n_valid` do not belong together'
+    near = math.isclose(mean, float(told), rel_tol=1e-3, abs_tol=1e-3)
+    return '' if near else f'its outcome is {told}, and the mean of its `hits` {mean:.6g}'
+
+# %% ../../nbs/72_evidence.rows.ipynb #abb85b2f
+def row_problem(
+    row:dict, # Column to text
+)->str: # '' where there is none
+    "What is wrong with a line"
+    if row.get('status') not in ('ok','failed','stale'): return f"`status` is {row.get('status')!r}"
+    kinds = {k:kind for k,(kind,_) in run_columns.items() if kind is not str and k in row}
+    problems = [_number_problem(k, kind, row[k]) for k,kind in kinds.items()]
+    bad = first(filter(None, problems))
+    if bad or row['status']=='failed': return bad or ''
+    return _outcome_problem(row)
 
 # %% ../../nbs/72_evidence.rows.ipynb #803b9903
-def new_row(
-    spec:Spec, # What is trained
-    label:str='', # Name of the arm
-)->dict: # All columns of `run_columns`
-    "The row of a run that begins now"
-    known = dict(
-        arm = label,
-        tricks = ' '.join(map(repr, spec.tricks)),
-        recipe = spec.key(),
-        seed = spec.seed,
-        n_epoch = spec.n_epoch,
-        when = time.strftime('%Y-%m-%dT%H:%M:%S'))
-    return dict.fromkeys(run_columns, '') | known
+def csv_records(
+    path:Path, # A CSV file
+)->tuple: # (the columns, a (line, fields) for each record, is the last line without an end?)
+    "What stands in `path`, as text"
+    text = path.read_bytes().decode('utf-8-sig', errors='replace') # spreadsheets put a mark before it
+    limit = csv.field_size_limit(2**30)
+    reader,records,line = csv.reader(io.StringIO(text, newline='')),[],1
+    try:
+        for fields in reader:
+            if fields: records.append((line, fields))
+            line = reader.line_num+1
+    finally: csv.field_size_limit(limit)
+    head = records.pop(0)[1] if records else []
+    return head,records,bool(text) and not text.endswith('\n')
 
 # %% ../../nbs/72_evidence.rows.ipynb #e697dadd
-def failure(
-    e, # What was raised, or why it failed in words
-)->dict: # The columns `status` and `reason`
-    "What the row of a failed run says"
-    reason = f'{type(e).__name__}: {e}' if isinstance(e, BaseException) else e
-    return dict(status='failed', reason=' '.join(reason.split())[:300])
+def check_head(path, head):
+    "Refuse a file that is something else"
+    if 'key' in head and 'status' in head: return
+    raise ValueError(f"{path}, line 1: this is not a file of runs, its columns are {', '.join(head[:6])}. "
+                     "Give another folder.")
 
 # %% ../../nbs/72_evidence.rows.ipynb #bd707073
-def killed_row(
-    label:str, # Name of the arm
-    spec:Spec, # What was trained
-)->dict:
-    "The row of a run whose process was killed"
-    return new_row(spec, label) | failure('the process that trained it was killed, twice (out of memory?)')
+def record_problem(head, fields)->str: # '' where there is none
+    "What is wrong with a record"
+    if len(fields)!=len(head): return f'{len(fields)} fields, and the heading has {len(head)}'
+    return row_problem(dict(zip(head, fields)))
+
+# %% ../../nbs/72_evidence.rows.ipynb #744e3c5f
+def double_problems(
+    rows:dict, # Line to row
+)->dict: # Line to what is wrong with it
+    "The lines that give another result for a run that an earlier line tells of"
+    seen,problems = {},{}
+    for line,o in rows.items():
+        if o['status']!='ok': continue
+        at,hits = seen.setdefault(o['key'], (line, o['hits']))
+        if hits!=o['hits']: problems[line] = f'another result for the run of line {at}'
+    return problems
+
+# %% ../../nbs/72_evidence.rows.ipynb #cf72c577
+def rows_of(
+    path:Path, # A CSV file of runs
+)->list: # Of dicts, column to text
+    "The rows in `path`, or what is wrong with it, line by line"
+    head,records,cut = csv_records(path)
+    if len(records)==0 and cut: return [] # half a heading
+    if head: check_head(path, head)
+    problems = {line:record_problem(head, fields) for line,fields in records}
+    if cut and records and problems[records[-1][0]]: problems.pop(records.pop()[0])
+    rows = {line:dict(zip(head, fields)) for line,fields in records}
+    problems = {k:v for k,v in problems.items() if v} or double_problems(rows)
+    if not problems: return list(rows.values())
+    told = '; '.join(f'line {k}: {v}' for k,v in list(problems.items())[:5])
+    more = f' (and {len(problems)-5} more)' if len(problems)>5 else ''
+    raise ValueError(f"{path}, {told}{more}. Mend the lines, or remove them: their runs are trained again then.")
+
+# %% ../../nbs/72_evidence.rows.ipynb #d8f41e2b
+def read_rows(
+    path, # A CSV file that `append_row` wrote, or one that is not there
+)->pd.DataFrame: # Without rows that are stale; a damaged line is a `ValueError` that names it
+    "The rows of finished runs"
+    path = Path(path)
+    rows = [o for o in rows_of(path) if o['status']!='stale'] if path.exists() else []
+    df = pd.DataFrame(rows, columns=list(run_columns))
+    for c,(kind,_) in run_columns.items():
+        if kind is str: df[c] = df[c].fillna('').astype(object)
+        if kind is float: df[c] = pd.to_numeric(df[c], errors='coerce')
+        if kind is int: df[c] = pd.to_numeric(df[c], errors='coerce').astype('Int64')
+    df['outcome'] = df.outcome.fillna(df.accuracy) # of an older version
+    return df
 
 # %% ../../nbs/72_evidence.rows.ipynb #c0c4f930
-def pack_hits(
-    hits, # True where the run was right, of shape (images,)
-)->str:
-    "`hits` as text"
-    return base64.b64encode(np.packbits(np.asarray(hits, bool)).tobytes()).decode()
-
-# %% ../../nbs/72_evidence.rows.ipynb #ad57d700
-def unpack_hits(
-    text:str, # As `pack_hits` gives
-    n:int, # Number of images
-)->np.ndarray: # 0 or 1 for each image
-    "What `pack_hits` was given"
-    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))[:n]
-
-# %% ../../nbs/72_evidence.rows.ipynb #de37868f
-def run_key(
-    spec:Spec, # What is trained
-    data:str, # Checksum of the data
-)->str: # 16 hex digits
-    "What the row of a run is found by"
-    text = f"{spec.key()} {spec.seed} {data} {json.dumps(versions, sort_keys=True)}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-# %% ../../nbs/72_evidence.rows.ipynb #bc655279
 def csv_text(
     rows, # Dicts of columns; further columns are left out, missing ones are empty
+    columns=tuple(run_columns), # Names, in order
     head:bool=False, # Begin with the heading
 )->str:
     "`rows` as lines of CSV"
     text = io.StringIO()
-    w = csv.DictWriter(text, list(run_columns), lineterminator='\n', restval='', extrasaction='ignore')
+    w = csv.DictWriter(text, list(columns), lineterminator='\n', restval='', extrasaction='ignore')
     if head: w.writeheader()
     w.writerows(rows)
     return text.getvalue()
@@ -119,45 +140,59 @@ def write_through(
     finally: os.close(fd)
 
 # %% ../../nbs/72_evidence.rows.ipynb #d493dc21
+def write_anew(
+    path:Path, # A file of runs
+    rows, # Dicts of columns
+    columns, # Names, in order
+):
+    "Put a file of `rows` in the place of `path`; a kill leaves the one or the other"
+    tmp = path.with_suffix('.new')
+    tmp.unlink(missing_ok=True)
+    write_through(tmp, csv_text(rows, columns, head=True))
+    put_in_place(tmp, path)
+
+# %% ../../nbs/72_evidence.rows.ipynb #d6519906
+def columns_for(
+    head, # The columns of a file
+)->list: # `hits` is the last
+    "All columns of this version, and those that `head` has beyond them"
+    *known,last = run_columns
+    return [*known, *(o for o in head if o not in run_columns), last]
+
+# %% ../../nbs/72_evidence.rows.ipynb #5007beee
+def mended(
+    path:Path, # A file of runs
+)->list: # Its columns
+    "Make `path` ready for a further row: whole lines, all columns"
+    head,records,cut = csv_records(path)
+    check_head(path, head)
+    whole = [fields for _,fields in records]
+    if cut and whole and record_problem(head, whole[-1]): whole.pop() # half a line
+    columns = columns_for(head)
+    if cut or head!=columns: write_anew(path, [dict(zip(head, o)) for o in whole], columns)
+    return columns
+
+# %% ../../nbs/72_evidence.rows.ipynb #496050c9
 def append_row(
     path, # A CSV file; made with its heading if it is not there
     row:dict, # Column to value
 ):
     "Append `row` to the file of runs"
     path = Path(path)
-    if not path.exists() or not path.stat().st_size: return write_through(path, csv_text([row], head=True))
-    update_columns(path)
-    cut = not path.read_bytes().endswith(b'\n') # a kill in the middle of a write left half a line
-    write_through(path, '\n'+csv_text([row]) if cut else csv_text([row]))
+    begun = path.exists() and b'\n' in path.read_bytes()
+    if not begun and path.exists(): os.truncate(path, 0) # half a heading
+    columns = mended(path) if begun else list(run_columns)
+    write_through(path, csv_text([row], columns, head=not begun))
 
-# %% ../../nbs/72_evidence.rows.ipynb #d6519906
-def update_columns(path):
-    "Give a file of an older version the columns of this one, its rows kept"
-    with path.open(newline='', encoding='utf-8') as f: head = f.readline().rstrip('\n').split(',')
-    if head==list(run_columns): return
-    if 'key' not in head or 'status' not in head: raise ValueError(
-        f"{path} is not a file of runs: its columns are {', '.join(head[:6])}. Give another folder.")
-    tmp = path.with_suffix('.new')
-    tmp.unlink(missing_ok=True)
-    write_through(tmp, csv_text(whole_lines(path), head=True))
-    tmp.replace(path)
-
-# %% ../../nbs/72_evidence.rows.ipynb #5007beee
-def whole_lines(path)->list: # Of dicts
-    "The lines of a CSV file that have as many fields as its heading"
-    with path.open(newline='', encoding='utf-8') as f:
-        return [o for o in csv.DictReader(f) if None not in o and None not in o.values()]
-
-# %% ../../nbs/72_evidence.rows.ipynb #496050c9
-def read_rows(
-    path, # A CSV file that `append_row` wrote, or one that is not there
-)->pd.DataFrame: # Damaged lines are left out
-    "The rows of finished runs"
+# %% ../../nbs/72_evidence.rows.ipynb #055717af
+def mark_stale(
+    path, # A file of runs
+    keys, # Keys of the rows
+    reason:str, # What differed
+):
+    "Say in the file that the rows with `keys` are not to be used"
     path = Path(path)
-    if not path.exists(): return pd.DataFrame(columns=list(run_columns))
-    rows = [o for o in whole_lines(path) if o.get('status') in ('ok','failed')]
-    df = pd.DataFrame(rows, columns=list(run_columns))
-    for c,(kind,_) in run_columns.items():
-        if kind is float: df[c] = pd.to_numeric(df[c], errors='coerce')
-        if kind is int: df[c] = pd.to_numeric(df[c], errors='coerce').astype('Int64')
-    return df
+    columns,rows = mended(path),rows_of(path)
+    for o in rows:
+        if o['key'] in keys: o.update(status='stale', reason=reason)
+    write_anew(path, rows, columns)

@@ -8,13 +8,19 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.runner.html.md"""
 __all__ = []
 
 # %% ../../nbs/74b_evidence.runner.ipynb #68d01ff6
-import json, time
+import json, time, warnings
+from contextlib import contextmanager, nullcontext
 import joblib
 from tqdm.auto import tqdm
 from fastai.vision.all import *
+from ..base.warn import TricksWarning
 from ..base.here import commit_here, versions
 from ..train.duration import clock_time
-from .rows import append_row, read_rows, run_key
+from .outcome import measure_of
+from .columns import run_key
+from .lock import held
+from .rows import append_row, mark_stale, read_rows
+from .steps import steps_again, versions_text
 from .workers import run_in_processes
 from .cluster import run_in_ray
 
@@ -33,14 +39,34 @@ class Runner:
     ):
         store_attr()
         self.file = None if out is None else out/'runs.csv'
-        kept = [] if out is None else read_rows(self.file).to_dict('records')
-        self.rows = {o['key']:o for o in kept if o['status']=='ok' or not retry}
+        self.checked,self.told,self.recipes = set(),set(),{}
+        self.read()
+
+# %% ../../nbs/74b_evidence.runner.ipynb #4ca8587c
+@patch
+def read(self:Runner):
+    "Look what is on disk; of two rows for one run the one that ended well counts"
+    kept = [] if self.file is None else read_rows(self.file).to_dict('records')
+    usable = [o for o in kept if o['status']=='ok' or not self.retry]
+    self.rows = {o['key']:o for o in sorted(usable, key=lambda o: o['status']=='ok')}
+
+# %% ../../nbs/74b_evidence.runner.ipynb #5066fb4e
+@patch
+@contextmanager
+def alone(self:Runner):
+    "Hold the file of rows; a second ablation in the folder is told"
+    with nullcontext() if self.file is None else held(self.file):
+        self.read()
+        yield
 
 # %% ../../nbs/74b_evidence.runner.ipynb #381e5472
 @patch
 def key(self:Runner, spec, seed):
     "What the row of `spec` with `seed` is found by"
-    return run_key(spec.copy(seed=seed), self.data)
+    _,recipe = self.recipes.setdefault(id(spec), (spec, '')) # the record is kept, so that its id is its own
+    if not recipe: recipe = spec.key() # it looks at all data
+    self.recipes[id(spec)] = spec,recipe
+    return run_key(recipe, seed, self.data)
 
 # %% ../../nbs/74b_evidence.runner.ipynb #bc7a3139
 @patch
@@ -68,8 +94,29 @@ def at_a_time(self:Runner,
 
 # %% ../../nbs/74b_evidence.runner.ipynb #bb791acf
 @patch
+@contextmanager
+def threads(self:Runner):
+    "Within, this process has the threads that a run has"
+    had = torch.get_num_threads()
+    if self.at_a_time(2)>1: torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(had)
+
+# %% ../../nbs/74b_evidence.runner.ipynb #efd4e646
+@patch
+def tell(self:Runner,
+    *texts, # What there is to say
+):
+    "Warn of what was not told before"
+    for o in texts:
+        if o and o not in self.told: warnings.warn(o, TricksWarning, stacklevel=3)
+        self.told.add(o)
+
+# %% ../../nbs/74b_evidence.runner.ipynb #935c7d51
+@patch
 def keep(self:Runner, key, row):
     "Note a row, on disk too"
+    self.tell(*row.get('warned', '').split(' | '))
     row.update(key=key, data=self.data, versions=json.dumps(versions, sort_keys=True), commit=commit_here())
     if self.file is not None: append_row(self.file, row)
     self.rows[key] = row
@@ -106,8 +153,51 @@ def step(self:RunBar,
 # %% ../../nbs/74b_evidence.runner.ipynb #131130b1
 def last_row(row)->str:
     "What `row` says, in a few words"
-    result = f"{row['accuracy']:.1%}" if row['status']=='ok' else row['reason'][:60]
+    result = measure_of(row).text(row['outcome']) if row['status']=='ok' else row['reason'][:60]
     return f"{row['arm']}, seed {row['seed']}: {result}"
+
+# %% ../../nbs/74b_evidence.runner.ipynb #e50d0621
+@patch
+def found(self:Runner, spec, seeds)->list: # Of rows
+    "The rows of `spec` that ended well, one for each seed that has one"
+    rows = [self.rows.get(self.key(spec, s)) for s in seeds]
+    return [o for o in rows if o is not None and o['status']=='ok']
+
+# %% ../../nbs/74b_evidence.runner.ipynb #8ff22444
+@patch
+def discard(self:Runner, rows, why):
+    "Use `rows` no more; they stay in the file, with the reason"
+    keys = {o['key'] for o in rows}
+    self.rows = {k:o for k,o in self.rows.items() if k not in keys}
+    if self.file is not None: mark_stale(self.file, keys, why)
+
+# %% ../../nbs/74b_evidence.runner.ipynb #42122657
+@patch
+def check_arm(self:Runner,
+    label:str, # Name of the arm
+    spec, # Its record
+    rows:list, # The rows that were found, at least one
+):
+    "Look whether `rows` still hold, and say what comes of it"
+    with self.threads(): same,why = steps_again(spec, first(rows, lambda o: o['steps']) or rows[0])
+    changes = dict.fromkeys(versions_text(o['versions']) for o in rows)
+    trained_with = f"trained with {', '.join(filter(None, changes))}" if any(changes) else ''
+    if same:
+        if trained_with: self.tell(f'Rows are used that were {trained_with}: their first steps are the same.')
+    elif same is None: self.tell(f'Rows of `{label}` are used unchecked ({len(rows)}): {why}.')
+    else:
+        self.discard(rows, why)
+        stale = ', '.join(filter(None, [trained_with, why]))
+        self.tell(f'Rows of `{label}` are stale, and trained anew ({len(rows)}): {stale}. They stay in {self.file}.')
+
+# %% ../../nbs/74b_evidence.runner.ipynb #4ba170e5
+@patch
+def check(self:Runner, specs, seeds):
+    "Look whether the rows that were found still hold, once for each arm; those that do not are missing then"
+    for i,(label,spec) in enumerate(specs):
+        rows,recipe = self.found(spec, seeds),self.key(spec, 0)
+        if rows and recipe not in self.checked: self.check_arm(label, spec, rows)
+        self.checked.add(recipe)
 
 # %% ../../nbs/74b_evidence.runner.ipynb #2f1bc160
 @patch
@@ -127,14 +217,20 @@ def __call__(self:Runner,
     "Train what is missing"
     rows = {} if rows is None else rows
     keys = {(i,s): self.key(sp, s) for s in seeds for i,(_,sp) in enumerate(specs)}
+    self.check(specs, seeds)
     epochs = lambda runs: sum(specs[i][1].n_epoch for i,_ in runs)
     rows.update(self.known(specs, keys))
     todo = self.missing(specs, seeds)
-    with RunBar(desc, epochs(keys), epochs(rows), self.progress) as bar:
-        bar.say(f'{len(todo)} of {len(keys)} to train')
-        for i,s,row in engines[self.engine](specs, todo, self.at_a_time(len(todo))):
-            self.keep(keys[i,s], row)
-            new = {(j,s): {**row, 'arm':specs[j][0]} for j in range(len(specs)) if self.twin(specs, j)==i}
-            rows.update(new)
-            bar.step(epochs(new), epochs(keys)-epochs(rows), (so_far or last_row)(row))
+    try:
+        with RunBar(desc, epochs(keys), epochs(rows), self.progress) as bar:
+            bar.say(f'{len(todo)} of {len(keys)} to train')
+            for i,s,row in engines[self.engine](specs, todo, self.at_a_time(len(todo))):
+                self.keep(keys[i,s], row)
+                rows.update(self.known(specs, keys))
+                new = [k for k,o in keys.items() if o==keys[i,s]]
+                bar.step(epochs(new), epochs(keys)-epochs(rows), (so_far or last_row)(row))
+    except KeyboardInterrupt: # perhaps when a row was on disk already
+        if self.file is not None: self.read()
+        rows.update(self.known(specs, keys))
+        raise
     return rows

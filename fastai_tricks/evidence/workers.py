@@ -8,38 +8,13 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/evidence.workers.html.md"""
 __all__ = []
 
 # %% ../../nbs/74_evidence.workers.ipynb #cb3b0e5b
-import functools, signal, tempfile, threading
 import concurrent.futures as cf
 from contextlib import contextmanager
 import cloudpickle
-from joblib.externals.loky import process_executor
 from fastai.vision.all import *
 from ..data.memory import MemoryDL
-from .rows import killed_row
-from .measure import run_once
-
-# %% ../../nbs/74_evidence.workers.ipynb #3c9285da
-def run_here(specs, todo):
-    "Train one run after the other in this process"
-    for i,seed in todo:
-        label,spec = specs[i]
-        yield i,seed,run_once(spec.copy(seed=seed), label)
-
-# %% ../../nbs/74_evidence.workers.ipynb #bcb59a9d
-@functools.lru_cache(maxsize=1)
-def load_job(
-    path:str, # A file that holds `specs`
-)->list:
-    "In a worker: get ready, once for each file"
-    signal.signal(signal.SIGINT, signal.SIG_IGN) # Ctrl-C is for the parent, which then stops us
-    torch.set_num_threads(1)
-    return cloudpickle.loads(Path(path).read_bytes())
-
-# %% ../../nbs/74_evidence.workers.ipynb #7aad9e73
-def run_job(path, i, seed):
-    "In a worker: the row of arm `i` with `seed`"
-    [(_,_,row)] = run_here(load_job(str(path)), [(i,seed)])
-    return row
+from .columns import killed_row, new_row
+from .worker import LostWorker, SharedFile, Worker, run_here
 
 # %% ../../nbs/74_evidence.workers.ipynb #78c9a49d
 def memory_loaders(
@@ -50,65 +25,73 @@ def memory_loaders(
     return [o for o in loaders if isinstance(o, MemoryDL) and not o.cached and o.mem[0].dtype==torch.uint8]
 
 # %% ../../nbs/74_evidence.workers.ipynb #7f50d617
+def written(
+    x:Tensor, # Images, uint8
+)->SharedFile:
+    "A file that holds `x`"
+    f = SharedFile()
+    x.numpy().tofile(f.file)
+    f.file.flush()
+    return f
+
+# %% ../../nbs/74_evidence.workers.ipynb #8c51a142
 @contextmanager
 def mapped(
     specs, # (label, `Spec`) of each arm
-    folder:Path, # Where the files are made
+    files:list, # The `SharedFile`s that are made are added to it
 ):
-    "Pickled within, loaders in memory name a file in `folder` in place of their images"
+    "Pickled within, loaders in memory name a file in place of their images"
     loaders = list({id(o):o for o in memory_loaders(specs)}.values())
-    files = {}
+    by_memory = {}
     for dl in loaders:
         x = dl.mem[0].as_subclass(torch.Tensor)
-        if x.data_ptr() not in files:
-            files[x.data_ptr()] = folder/f'{len(files)}.bin'
-            x.numpy().tofile(files[x.data_ptr()])
-        dl.cached = (files[x.data_ptr()], tuple(x.shape), type(dl.mem[0]))
+        if x.data_ptr() not in by_memory:
+            by_memory[x.data_ptr()] = written(x)
+            files.append(by_memory[x.data_ptr()])
+        dl.cached = (by_memory[x.data_ptr()].path, tuple(x.shape), type(dl.mem[0]))
     try: yield
     finally:
         for dl in loaders: dl.cached = None
 
+# %% ../../nbs/74_evidence.workers.ipynb #1a58249f
+def side_by_side(
+    start, # Function without arguments: a new `Worker`
+    todo, # (arm, seed) of each run
+    jobs:int, # Runs at a time
+):
+    "Yield (arm, seed, row), where the process ended (arm, seed, `LostWorker`)"
+    left,running = list(todo),{}
+    idle = [start() for _ in range(min(jobs, len(left)))]
+    with cf.ThreadPoolExecutor(jobs) as pool:
+        try:
+            while left or running:
+                while left and idle:
+                    worker,run = idle.pop(),left.pop(0)
+                    running[pool.submit(worker.ask, run)] = worker,run
+                for f in cf.wait(running, return_when=cf.FIRST_COMPLETED).done:
+                    worker,run = running.pop(f)
+                    lost = f.exception()
+                    if lost: worker.stop()
+                    idle.append(start() if lost else worker)
+                    yield *run,lost or f.result()
+        finally:
+            for worker in [*idle, *(o for o,_ in running.values())]: worker.stop() # their threads end with them
+
 # %% ../../nbs/74_evidence.workers.ipynb #feed0002
-def _but_lost_runs(plain, args):
-    "A `threading.excepthook`: what `plain` prints, but for a run that joblib's thread does not find any more"
-    lost = args.exc_type is KeyError and args.thread is not None and args.thread.name.startswith('ExecutorManagerThread')
-    if not lost: plain(args)
+def full_row(
+    specs, # (label, `Spec`) of each arm
+    run, # (arm, seed)
+    answer, # A row, the columns of a failure, or a `LostWorker`
+)->dict:
+    "The row of `run`, whatever came back"
+    i,seed = run
+    label,spec = specs[i]
+    spec = spec.copy(seed=seed)
+    if isinstance(answer, LostWorker): return killed_row(label, spec, str(answer))
+    if isinstance(answer, BaseException): raise answer
+    return new_row(spec, label) | answer
 
 # %% ../../nbs/74_evidence.workers.ipynb #feed0003
-def ignore_lost_runs():
-    "From here on print nothing where joblib's thread does not find a run"
-    now = threading.excepthook
-    if not (isinstance(now, partial) and now.func is _but_lost_runs): threading.excepthook = partial(_but_lost_runs, now)
-
-# %% ../../nbs/74_evidence.workers.ipynb #b7234663
-def side_by_side(path, todo, jobs):
-    "Yield (arm, seed, row), or (arm, seed, None) for those under way when a process died; then stop"
-    threads = dict(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')
-    executor = process_executor.ProcessPoolExecutor(jobs, env=threads)
-    left,running = list(todo),{}
-    try:
-        while left or running:
-            while left and len(running)<jobs:
-                run = left.pop(0)
-                running[executor.submit(run_job, path, *run)] = run
-            for f in cf.wait(running, return_when=cf.FIRST_COMPLETED).done:
-                run = running.pop(f)
-                try: yield *run,f.result()
-                except process_executor.BrokenProcessPool: # a killed worker takes the whole pool with it
-                    for i,seed in [run, *running.values()]: yield i,seed,None
-                    return
-    finally:
-        ignore_lost_runs()
-        executor.shutdown(wait=False, kill_workers=True)
-
-# %% ../../nbs/74_evidence.workers.ipynb #6039bef1
-def run_alone(path, specs, run):
-    "Try a run again, in a process of its own"
-    for i,seed,row in side_by_side(path, [run], 1):
-        label,spec = specs[i]
-        yield i,seed,row or killed_row(label, spec.copy(seed=seed))
-
-# %% ../../nbs/74_evidence.workers.ipynb #64c1a480
 def run_in_processes(
     specs, # (label, `Spec`) of each arm
     todo, # (arm, seed) of each run
@@ -116,16 +99,14 @@ def run_in_processes(
 ):
     "Yield (arm, seed, row) as runs end"
     if jobs==1: return (yield from run_here(specs, todo))
-    with tempfile.TemporaryDirectory(prefix='ablate', ignore_cleanup_errors=True) as folder:
-        path,left = Path(folder)/'job.pkl',list(todo)
-        with mapped(specs, Path(folder)): path.write_bytes(cloudpickle.dumps(specs))
-        while left:
-            suspects = []
-            for i,seed,row in side_by_side(path, left, jobs):
-                if row is None: suspects.append((i,seed))
-                else:
-                    left.remove((i,seed))
-                    yield i,seed,row
-            for run in suspects:
-                left.remove(run)
-                yield from run_alone(path, specs, run)
+    again,files = [],[]
+    try:
+        with mapped(specs, files): job = cloudpickle.dumps(specs)
+        start = partial(Worker, job, files)
+        for *run,answer in side_by_side(start, todo, jobs):
+            if isinstance(answer, LostWorker): again.append(run)
+            else: yield *run,full_row(specs, run, answer)
+        for lost in again:
+            for *run,answer in side_by_side(start, [lost], 1): yield *run,full_row(specs, run, answer)
+    finally:
+        for o in files: o.close()

@@ -27,6 +27,7 @@ class Distill(TargetCallback):
     "Learn hard * loss(labels) + soft * T^2 * CE(teacher, student) (He et al. 2018, section 5.3)"
     role = 'distillation'
     slot = 'teacher'
+    not_state = ('answers','match','_columns','_info') # made anew, or in `get_extra_state`
     def __init__(self,
         teacher, # A module, Learner, `Teacher`, folder of `cache_teacher`, or a function that gives one at first `fit`
         T:float=20., # Temperature, above 0; the paper's 20

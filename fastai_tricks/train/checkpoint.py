@@ -8,60 +8,36 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.checkpoint.html.md"""
 __all__ = ['read_checkpoint', 'Checkpoint']
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #eb490b6f
-import os, re, time, warnings
+import time, warnings
 from fastai.basics import *
+from ..base.identity import identity
 from ..base.warn import TricksWarning
+from ..base.reload import has_role
 from ..base.order import Order
-from ..base.wrap import wrap_again
+from ..base.wrap import wrap, wrap_again
 from ..base.callback import TrickCallback
 from .identity import loader_workers, training_identity
-from .state import pack, rng_state, training_state
+from .pack import pack
+from .file import Damaged, read_whole, write_whole
+from .call import FitCall, fit_call, in_training, trainings_of
+from .place import Place, checkpoint_files, free_place, place_for
+from .period import period
+from .state import refuse_order, rng_state, settings_here, training_state
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #f74355d8
-def _write(file, content):
-    "Write `content` to `file`: all of it, or nothing"
-    tmp = file.with_suffix('.tmp')
-    try:
-        with tmp.open('wb') as f:
-            torch.save(content, f)
-            f.flush()
-            os.fsync(f.fileno())
-        tmp.replace(file)
-    finally: tmp.unlink(missing_ok=True)
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #178cf275
-def checkpoint_files(
-    path, # Folder of a `Checkpoint`
-)->list: # Newest first
-    "The checkpoints in a folder"
-    return sorted(Path(path).glob('*.ckpt'), key=lambda o: o.stem, reverse=True)
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #01a411e5
 def read_checkpoint(
     path, # Folder of a `Checkpoint`, or one of its files
 )->dict: # Its content; plain containers
-    "The newest checkpoint that can be read"
-    path,errors = Path(path),[]
+    "The newest checkpoint that is as it was written"
+    path,errors = Path(path).expanduser(),[]
     for file in ([path] if path.is_file() else checkpoint_files(path)):
-        try: return torch.load(file, weights_only=True, map_location='cpu')
-        except Exception as e: errors.append(f'{file.name}: {type(e).__name__}')
-    unread = f" that can be read ({', '.join(errors)})" if errors else ''
+        try: res = read_whole(file)
+        except (Damaged,OSError) as e: errors.append(f'{file.name}: {e}')
+        else:
+            if errors: warnings.warn(f"In {path}, {'; '.join(errors)}. {file.name} is taken instead.", TricksWarning)
+            return res
+    unread = f" that can be read ({'; '.join(errors)})" if errors else ''
     raise ValueError(f"There is no checkpoint in {path}{unread}.")
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #0d4d92c1
-_seconds = {'s': 1, 'sec': 1, 'min': 60, 'h': 3600}
-
-# %% ../../nbs/25a_train.checkpoint.ipynb #02bfce0f
-def period(
-    every, # 'epoch', a number of steps, or a time as '10min'
-)->tuple: # ('epoch', 'step' or 'time', how many; seconds for a time)
-    "What `every` of a `Checkpoint` means"
-    if every=='epoch': return 'epoch',1
-    m = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(s|sec|min|h)?', str(every).strip())
-    if not m or float(m[1])<=0: raise ValueError(
-        f"`every` is 'epoch', a number of steps, or a time as '10min', got {every!r}.")
-    if m[2]: return 'time',float(m[1])*_seconds[m[2]]
-    return 'step',int(float(m[1]))
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #f863c10f
 class Checkpoint(TrickCallback):
@@ -69,32 +45,48 @@ class Checkpoint(TrickCallback):
     role = 'checkpoint'
     order = Order.CHECKPOINT
     def __init__(self,
-        path, # Folder for the checkpoints
+        path, # Folder for the checkpoints of one training; a second one by the same Learner goes to a folder in it
         every='epoch', # How often: when an 'epoch' ends, a number of batches, or a time as '10min'; always at the end
         keep:int=3, # How many to keep, at least 1
     ):
         super().__init__()
         wrap_again(Learner) # somebody may have defined a way to fit anew
         if keep<1: raise ValueError(f"`keep` is at least 1, got {keep}.")
-        self.path,self.every,self.keep = Path(path),every,keep
+        self.path,self.every,self.keep = Path(path).expanduser(),every,keep
         self._unit,self._n = period(every)
         self._last_iter,self._last_time = 0,time.monotonic()
-        self.epoch_start,self.batches = None,None
+        self.place,self.call,self.has_end = None,None,False
+        self.epochs,self.batches,self.epoch_start = 0,None,None
+        self.last_weights = None # their identity after the last epoch
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #35a956ee
 @patch
 def _note_written(self:Checkpoint): self._last_iter,self._last_time = self.train_iter,time.monotonic()
 
-# %% ../../nbs/25a_train.checkpoint.ipynb #8b644cec
+# %% ../../nbs/25a_train.checkpoint.ipynb #5ac40fac
+@patch
+def begin(self:Checkpoint, call:FitCall, resumed=None):
+    "Find the place for the training `call`, which goes on from folder `resumed`, or begins"
+    self.call,self.has_end = call,False
+    self.epochs,self.batches,self.epoch_start = 0,None,None
+    if self.place is not None and self.place.run==call.run: return
+    refuse_order(self.learn)
+    folder = place_for(self.path, trainings_of(self.learn)-{call.run}, resumed)
+    if folder!=self.path and resumed is None and not rank_distrib():
+        print(f"{self.path} holds the training before this one; the checkpoints of this one are in {folder}.")
+    self.place = Place(folder, call.run)
+    call.at_end.append(self.mark_done)
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #a8c0cf7e
 @patch
 def before_fit(self:Checkpoint):
     TrickCallback.before_fit(self)
-    self.path.mkdir(parents=True, exist_ok=True)
     self._note_written()
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #bd371fe5
 @patch
-def before_train(self:Checkpoint): self.epoch_start = rng_state(self.learn)
+def before_train(self:Checkpoint):
+    if in_training(self.learn): self.batches,self.epoch_start = 0,rng_state(self.learn)
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #915dff57
 @patch
@@ -106,51 +98,145 @@ def _is_due(self:Checkpoint)->bool:
 # %% ../../nbs/25a_train.checkpoint.ipynb #e5eb8650
 @patch
 def after_batch(self:Checkpoint):
+    if not in_training(self.learn): return
     self.batches = self.iter+1
     if self._is_due(): self.write()
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #a5215d9f
 @patch
+def _weights(self:Checkpoint): return identity(dict(self.learn.model.state_dict()))
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #c01fc2bc
+@patch
 def after_epoch(self:Checkpoint):
-    self.batches = None
+    if not in_training(self.learn): return
+    self.epochs,self.batches = self.epoch+1,None
+    if self.epochs==self.n_epoch: self.last_weights = self._weights()
     if self._unit=='epoch' or self.epoch==self.n_epoch-1: self.write()
 
-# %% ../../nbs/25a_train.checkpoint.ipynb #8f897de5
+# %% ../../nbs/25a_train.checkpoint.ipynb #2a7a326a
 @patch
-def _content(self:Checkpoint, call)->dict:
+def _content(self:Checkpoint, ended)->dict:
     "What is written"
-    start = None if self.batches is None else self.epoch_start
+    call,start = self.call,None if self.batches is None else self.epoch_start
     return dict(
-        format=2,
+        format=3,
+        run=call.run,
         state=training_state(self.learn, self.batches, start),
-        identity=training_identity(self.learn),
+        identity=call.identity,
         workers=loader_workers(self.learn),
-        call={**call, 'kw':pack(call['kw'])},
+        call=dict(name=call.name, kw=pack(call.kw), cbs=call.cbs, no=call.no),
+        n_epoch=self.n_epoch,
+        checkpoint=dict(every=self.every, keep=self.keep),
         when=time.strftime('%Y-%m-%dT%H:%M:%S'),
-        torch=str(torch.__version__),
-        done=False,
+        settings=settings_here(self.learn),
+        ended=ended, # this fit
+        as_planned=ended and self.epochs==self.n_epoch and self._weights()==self.last_weights,
+        done=False, # all of the call
     )
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #d96e4881
 @patch
-def write(self:Checkpoint):
-    "Write a checkpoint now"
-    call = getattr(self.learn, 'fit_call', None) or dict(name='fit', kw={}, cbs=False, no=0)
-    done = f'{self.epoch+1:05d}' if self.batches is None else f'{self.epoch:05d}-{self.batches:07d}'
-    self.write_file(self._content(call), f"{call['no']:02d}-{done}")
+def _stem(self:Checkpoint):
+    batches = '' if self.batches is None else f'-{self.batches:07d}'
+    return f'{self.call.no:02d}-{self.epochs:05d}{batches}'
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #c1f49fdf
+@patch
+def write(self:Checkpoint, ended:bool=False):
+    "Write a checkpoint now; `ended` if this fit is over"
+    if self.call is None: raise ValueError("A `Checkpoint` writes while its Learner trains, and it does not.")
+    self.write_file(lambda: self._content(ended), self._stem())
     self._note_written()
 
 # %% ../../nbs/25a_train.checkpoint.ipynb #20b5899d
 @patch
 def write_file(self:Checkpoint,
-    content:dict, # What `read_checkpoint` will give
+    content, # Function that gives what `read_checkpoint` will give
     stem:str, # Name of the file, without `.ckpt`
-):
-    "Write `content`, and remove what is older than the newest `keep`"
-    try: _write(self.path/f'{stem}.ckpt', content)
-    except OSError as e:
-        last = first(o.name for o in checkpoint_files(self.path)) or 'none'
-        warnings.warn(f"No checkpoint was written to {self.path}: {e.strerror or e}. "
+)->bool: # Was it written?
+    "Write the content, and remove what is older than the newest `keep`"
+    try:
+        self._leave_shared()
+        self._write(content(), self.place.folder/f'{stem}.ckpt')
+    except (OSError,RuntimeError,MemoryError,Damaged) as e:
+        last = first(o.name for o in checkpoint_files(self.place.folder)) or 'none'
+        warnings.warn(f"No checkpoint was written to {self.place.folder}: {getattr(e, 'strerror', None) or e}. "
                       f"The training goes on; the last good one is {last}.", TricksWarning)
-        return
-    for o in checkpoint_files(self.path)[self.keep:]: o.unlink()
+        return False
+    return True
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #acabc430
+@patch
+def _write(self:Checkpoint, content, file):
+    about = {k:content[k] for k in ('format','run','when','ended','done')}
+    self._tell_unkept(content['state']['unkept'])
+    write_whole(file, content, about)
+    self.place.note(file)
+    self.place.keep(self.keep)
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #ea8b1d39
+@patch
+def _tell_unkept(self:Checkpoint, names):
+    "Say once what no checkpoint can hold"
+    told = self.call.told
+    if new := [o for o in names if o not in told]: warnings.warn(
+        f"A checkpoint cannot hold {', '.join(new)}: after `resume` it will be what `before_fit` makes it. "
+        "If it is not state, name it in `not_state` of its class; "
+        "else give it by `get_extra_state` and `set_extra_state`.", TricksWarning)
+    told += new
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #7d5eb921
+@patch
+def _leave_shared(self:Checkpoint):
+    "Go elsewhere if another training has begun to write here"
+    if not self.place.is_shared(): return
+    was,folder = self.place.folder,free_place(self.path)
+    warnings.warn(f"Another training writes to {was}. The checkpoints of this one are in {folder} from here on.",
+                  TricksWarning)
+    self.place = Place(folder, self.call.run)
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #2f0b5252
+def checkpoints_of(learn)->list:
+    "The callbacks of `learn` that write checkpoints"
+    return [o for o in learn.cbs if has_role(o, 'checkpoint')]
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #99008db5
+def begin_checkpoints(learn, resumed=None):
+    "Have all checkpoints of `learn` find their places"
+    call,cbs = fit_call(learn),checkpoints_of(learn)
+    folders = [o.path.resolve() for o in cbs]
+    if len(set(folders))<len(folders): raise ValueError(
+        f"Two checkpoints write to {first(o for o in folders if folders.count(o)>1)}. Give each a folder of its own.")
+    call.identity = training_identity(learn)
+    for cb in cbs: cb.begin(call, resumed)
+    trainings_of(learn).add(call.run)
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #ca30820b
+def _with_checkpoints(f):
+    "Wrap `Learner._with_events`: checkpoints know when the training begins, and write its end"
+    @functools.wraps(f)
+    def _with_events(self, do, event_type, ex, final=noop):
+        begins = event_type=='fit' and in_training(self) and checkpoints_of(self)
+        if begins and fit_call(self).content is None: begin_checkpoints(self)
+        f(self, do, event_type, ex, final)
+        if begins:
+            for cb in checkpoints_of(self): cb.write_end()
+    return _with_events
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #08b59514
+@patch
+def write_end(self:Checkpoint): self.has_end = self.write_file(lambda: self._content(True), self._stem())
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #4c7a332f
+@patch
+def mark_done(self:Checkpoint):
+    "Note in the newest checkpoint that the training has ended"
+    if not self.has_end: return
+    file = self.place.folder/self.place.written[-1]
+    self.write_file(lambda: {**read_whole(file), 'done':True}, file.stem)
+    self.call = None
+
+# %% ../../nbs/25a_train.checkpoint.ipynb #b0bb7a61
+wrap(Learner, '_with_events', _with_checkpoints,
+     why='the end of a training is written when all callbacks had their say')

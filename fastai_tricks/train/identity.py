@@ -11,6 +11,7 @@ __all__ = []
 from fastai.basics import *
 from fastai.callback.progress import CSVLogger, ProgressCallback
 from ..base.identity import CannotTell, identity
+from ..base.settings import callback_settings
 from ..base.describe import describe
 from ..base.reload import has_role
 from ..data.key import data_key
@@ -39,7 +40,8 @@ def _callback_texts(cbs): return ', '.join(repr(o) if has_role(o, 'callback') el
 # %% ../../nbs/24a_train.identity.ipynb #7658e3c9
 def _callback_ids(cbs):
     "Identities of `cbs`"
-    try: return identity([identity(o, place=type(o).__name__) for o in cbs])
+    def made(cb): return type(cb),callback_settings(cb, outside=False) # what was set later, a checkpoint brings
+    try: return identity([identity(made(o), place=type(o).__name__) for o in cbs])
     except CannotTell as e:
         raise CannotTell(f"{e} If the callback only watches, give its class `in_identity = False`.") from e
 

@@ -24,12 +24,15 @@ def _model_text(o):
     arrays = [p.detach().cpu().numpy() for p in o.parameters()]
     return f'{type(o).__name__}({sum(a.size for a in arrays)} parameters:{_checksum(arrays)})'
 
+# %% ../../nbs/23a_train.old_identity.ipynb #b8c15fc2
+def _named_texts(d): return [f'{k}={old_text(v)}' for k,v in d.items()]
+
 # %% ../../nbs/23a_train.old_identity.ipynb #675799d4
 def _call_text(o, arguments): return f"{old_text(o)}({', '.join(arguments)})"
 
 # %% ../../nbs/23a_train.old_identity.ipynb #2be7a5cc
 _kinds = {
-    partial:         lambda o: _call_text(o.func, [*map(old_text, o.args), *(f'{k}={old_text(v)}' for k,v in o.keywords.items())]),
+    partial:         lambda o: _call_text(o.func, [*map(old_text, o.args), *_named_texts(o.keywords)]),
     str:             str,
     torch.Tensor:    lambda o: f'tensor{list(o.shape)}:{_checksum([o.detach().cpu().numpy()])}',
     np.ndarray:      lambda o: f'array{list(o.shape)}:{_checksum([o])}',
@@ -44,7 +47,7 @@ def old_text(
     o, # A loss, an optimizer, an argument of a callback
 )->str:
     "What a checkpoint of format 2 says of `o`"
-    if isinstance(o, Callback) and has_role(o, 'callback'): return _call_text(type(o), [f'{k}={old_text(v)}' for k,v in o.given.items()])
+    if isinstance(o, Callback) and has_role(o, 'callback'): return _call_text(type(o), _named_texts(o.given))
     if has_role(o, 'teacher'): return f'Teacher({old_text(o.model)})'
     for kind,how in _kinds.items():
         if isinstance(o, kind): return how(o)
@@ -54,12 +57,14 @@ def old_text(
 
 # %% ../../nbs/23a_train.old_identity.ipynb #8a4b15d2
 def _old_items(dl):
-    return _checksum([as_numpy(o) for o in dl.mem]) if isinstance(dl, MemoryDL) else str(getattr(dl.dataset, 'items', len(dl.dataset)))
+    if isinstance(dl, MemoryDL): return _checksum([as_numpy(o) for o in dl.mem])
+    return str(getattr(dl.dataset, 'items', len(dl.dataset)))
 
 # %% ../../nbs/23a_train.old_identity.ipynb #ee3c7d4d
 def _old_data_key(dls):
     parts = [','.join(map(str, getattr(dls, 'vocab', None) or ())), str(dls.bs)]
-    for dl in dls.loaders: parts += [_old_items(dl), ','.join(type(o).__name__ for o in getattr(dl.after_batch, 'fs', ()))]
+    for dl in dls.loaders:
+        parts += [_old_items(dl), ','.join(type(o).__name__ for o in getattr(dl.after_batch, 'fs', ()))]
     return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:8]
 
 # %% ../../nbs/23a_train.old_identity.ipynb #80d7ec91

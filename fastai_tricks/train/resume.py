@@ -8,103 +8,53 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.resume.html.md"""
 __all__ = []
 
 # %% ../../nbs/25b_train.resume.ipynb #b5cdeda9
-import hashlib, inspect, warnings
+import hashlib, warnings
 from fastai.basics import *
 from fastai.callback.progress import ProgressCallback
-import fastai.callback.schedule # fastai's ways to fit
+from fastai.callback.schedule import ParamScheduler
 from ..base.warn import TricksWarning
 from ..base.reload import has_role
-from ..base.order import Order
 from ..base.wrap import wrap, wrap_again
 from .identity import identity_changes, loader_workers
-from .state import NotPlain, pack, set_rng_state, set_training_state, unpack
-from .checkpoint import Checkpoint, checkpoint_files, read_checkpoint
-from . import schedule, fine_tune
-
-# %% ../../nbs/25b_train.resume.ipynb #975b5ad0
-_ways_to_fit = [
-    'fit', 'fit_one_cycle', 'fit_flat_cos', 'fit_sgdr', 'fine_tune', # fastai's
-    'fit_warmup_cos', 'fit_warmup_step', 'fine_tune_cos',
-]
-
-# %% ../../nbs/25b_train.resume.ipynb #19ef766a
-def _is_plain(o):
-    try: pack(o)
-    except NotPlain: return False
-    return True
-
-# %% ../../nbs/25b_train.resume.ipynb #d0f4a13d
-def _arguments(f, learn, args, kwargs):
-    "The arguments of a call of `f`, by name"
-    bound = inspect.signature(f).bind(learn, *args, **kwargs).arguments
-    kw = dict(list(bound.items())[1:])
-    return {**kw, **kw.pop('kwargs', {})}
-
-# %% ../../nbs/25b_train.resume.ipynb #f0f29b05
-def _mark_done(cbs):
-    "Note in the newest checkpoint of each `Checkpoint` that the training has ended"
-    for cb in cbs:
-        if not has_role(cb, 'checkpoint'): continue
-        newest = first(checkpoint_files(cb.path))
-        if newest: cb.write_file({**read_checkpoint(newest), 'done':True}, newest.stem)
-
-# %% ../../nbs/25b_train.resume.ipynb #6b250b12
-def _noted(name, f):
-    "Wrap a way to fit: note the outermost call"
-    @functools.wraps(f)
-    def way(self, *args, **kwargs):
-        if getattr(self, 'fit_call', None) is not None: return f(self, *args, **kwargs)
-        kw = _arguments(f, self, args, kwargs)
-        cbs = L(kw.pop('cbs', None))
-        self.fit_call = dict(
-            name=name,
-            kw={k:v for k,v in kw.items() if _is_plain(v)},
-            cbs=any(not has_role(o, 'checkpoint') for o in cbs),
-            no=-1, # of the fits within the call: `fine_tune` has two
-        )
-        try: res = f(self, *args, **kwargs)
-        finally: self.fit_call = None
-        _mark_done([*self.cbs, *cbs])
-        return res
-    return way
-
-# %% ../../nbs/25b_train.resume.ipynb #6432c757
-class _Restore(Callback):
-    "Put the state back when everything else has begun"
-    role,order,in_export = 'resume',Order.RESUME,False
-    def __init__(self, content): self.content = content
-    def before_fit(self):
-        _refuse_another(self.content, self.learn)
-        set_training_state(self.learn, self.content['state'])
+from .pack import pack, unpack
+from .call import fit_call, in_training, to_resume
+from .place import checkpoint_files, later_places
+from .state import set_rng_state, set_training_state
+from .checkpoint import (
+    Checkpoint, begin_checkpoints, checkpoints_of, read_checkpoint, settings_here)
 
 # %% ../../nbs/25b_train.resume.ipynb #e4d92b70
 def _shortened(s): return s if len(s)<=200 else f'{s[:180]}... ({hashlib.md5(s.encode()).hexdigest()[:6]})'
 
 # %% ../../nbs/25b_train.resume.ipynb #312f06fa
 def _refuse_another(content, learn):
-    "Refuse to go on with something else than `content` is the state of; warn where the last digits may differ"
-    workers,changes = loader_workers(learn),identity_changes(content['identity'], learn)
+    "Refuse to go on with something else than `content` is the state of"
+    changes = identity_changes(content['identity'], learn, but=('epochs',) if content.get('extended') else ())
     differs = [f'{k}: {_shortened(then)} in the checkpoint, {_shortened(now)} here' for k,(then,now) in changes.items()]
     if differs: raise ValueError(
         f"The checkpoint is of another training. {'; '.join(differs)}. Build the Learner as it was, or train anew.")
+
+# %% ../../nbs/25b_train.resume.ipynb #2b6253c0
+def _tell_changes(content, learn):
+    "Warn where draws or the last digits may differ"
+    workers,now = loader_workers(learn),settings_here(learn)
+    then = content.get('settings') or dict(torch=content['torch']) # of earlier versions
+    differs = [f'{k} {v}, here {now.get(k)}' for k,v in then.items() if v!=now.get(k)]
+    if differs: warnings.warn(
+        f"The checkpoint was written with {'; '.join(differs)}: the last digits may differ.", TricksWarning)
     if content['workers']!=workers: warnings.warn(
         f"The checkpoint was written with {content['workers'][0]} worker processes in the loader, "
         f"here are {workers[0]}: random item transforms will draw other values.", TricksWarning)
-    if content['torch']!=torch.__version__: warnings.warn(
-        f"The checkpoint was written with torch {content['torch']}, this is {torch.__version__}: "
-        "the last digits may differ.", TricksWarning)
 
-# %% ../../nbs/25b_train.resume.ipynb #2b6253c0
+# %% ../../nbs/25b_train.resume.ipynb #6432c757
 def _rest_of_epoch(learn, state):
     "`Learner.all_batches` for the epoch that was broken off"
-    del learn.all_batches # this once
     learn.n_iter = len(learn.dl)
     set_rng_state(learn, state['start'])
     batches = enumerate(learn.dl)
     for _ in range(state['k']): next(batches)
     set_training_state(learn, state)
-    for cb in learn.cbs:
-        if has_role(cb, 'checkpoint'): cb.epoch_start = state['start']
+    for cb in checkpoints_of(learn): cb.epoch_start = state['start']
     for i,b in batches: learn.one_batch(i, b)
 
 # %% ../../nbs/25b_train.resume.ipynb #23ad853d
@@ -114,48 +64,108 @@ def _start_bars(learn):
         if isinstance(cb, ProgressCallback) and getattr(cb, 'mbar', None): cb.mbar.update(0)
 
 # %% ../../nbs/25b_train.resume.ipynb #824d71bd
-def _fit_epochs(learn, state):
-    "`Learner._do_fit` from the epoch on that `state` is of"
-    _start_bars(learn)
-    begin = state['epoch'] + 1 if state['k'] is None else state['epoch']
-    for learn.epoch in range(begin, learn.n_epoch):
-        learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
+def _epochs_done(state): return state['epoch'] + 1 if state['k'] is None else state['epoch']
 
 # %% ../../nbs/25b_train.resume.ipynb #16de1162
-def _fit_from(learn, content, f, n_epoch, lr=None, wd=None, cbs=None, reset_opt=False, start_epoch=0):
-    "Call `f`, a `Learner.fit`, from where `content` was written"
-    state = content['state']
-    learn._do_fit = partial(_fit_epochs, learn, state)
-    if state['k'] is not None: learn.all_batches = partial(_rest_of_epoch, learn, state)
-    try: return f(learn, n_epoch, lr=lr, wd=wd, cbs=L(cbs)+_Restore(content), reset_opt=reset_opt)
-    finally:
-        for o in ('_do_fit','all_batches'): learn.__dict__.pop(o, None)
+def _fit_epochs(learn, content):
+    "`Learner._do_fit` from the epoch on that `content` is of"
+    state,call = content['state'],fit_call(learn)
+    set_training_state(learn, state)
+    _start_bars(learn)
+    if state['k'] is None: call.content = None
+    for cb in checkpoints_of(learn): cb.epochs = _epochs_done(state)
+    for learn.epoch in range(_epochs_done(state), learn.n_epoch):
+        learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
 
 # %% ../../nbs/25b_train.resume.ipynb #378075be
-def _jumping(f):
-    "Wrap `Learner.fit`: count the fits of a call; when resuming, leave out what is done"
-    @functools.wraps(f)
-    def fit(self, n_epoch, *args, **kwargs):
-        call = getattr(self, 'fit_call', None)
-        if call is not None: call['no'] += 1
-        content = getattr(self, '_resuming', None)
-        if content is None: return f(self, n_epoch, *args, **kwargs)
-        if call['no']<content['call']['no']: return
-        self._resuming = None
-        return _fit_from(self, content, f, n_epoch, *args, **kwargs)
-    return fit
+def _put_back_end(learn, content):
+    "Put back the end of a fit"
+    fit_call(learn).content = None
+    learn.epoch = content['state']['epoch']
+    set_training_state(learn, content['state'])
+    for cb in checkpoints_of(learn): cb.has_end = bool(cb.place.written) and not content['done']
 
 # %% ../../nbs/25b_train.resume.ipynb #3065ed8c
-wrap(Learner, 'fit', _jumping, why='`resume` jumps to where the training was')
-for _name in _ways_to_fit:
-    wrap(Learner, _name, partial(_noted, _name), why='a checkpoint says which call it belongs to')
+def _stem(content):
+    "Name of the file that `content` was written to"
+    state = content['state']
+    batches = '' if state['k'] is None else f"-{state['k']:07d}"
+    return f"{content['call']['no']:02d}-{_epochs_done(state):05d}{batches}"
 
-# %% ../../nbs/25b_train.resume.ipynb #326c3a4b
-def _load_finished(learn, content, folder):
-    "The training has ended: only its weights are loaded"
-    learn.model.load_state_dict(content['state']['model'])
-    print(f"The training in {folder} had ended after {content['state']['epoch']+1} epochs; its weights are loaded.")
-    return learn
+# %% ../../nbs/25b_train.resume.ipynb #cf96860c
+def _begin_again(learn, content):
+    "Check that this is the training of `content`, and take its folder over"
+    _refuse_another(content, learn)
+    _tell_changes(content, learn)
+    begin_checkpoints(learn, content['folder'])
+    for cb in checkpoints_of(learn):
+        if cb.place.folder==content['folder']: cb.place.take_over(_stem(content))
+
+# %% ../../nbs/25b_train.resume.ipynb #4ef93a0e
+def _jumping(f):
+    "Wrap `Learner._with_events`: when resuming, leave out what is done"
+    @functools.wraps(f)
+    def _with_events(self, do, event_type, ex, final=noop):
+        call = fit_call(self)
+        if not call or not call.content or not in_training(self): return f(self, do, event_type, ex, final)
+        content = call.content
+        if event_type=='fit':
+            if call.no<content['call']['no']: return
+            _begin_again(self, content)
+            if content['ended']: return _put_back_end(self, content)
+            do = partial(_fit_epochs, self, content)
+        if event_type=='train':
+            call.content,do = None,partial(_rest_of_epoch, self, content['state'])
+        f(self, do, event_type, ex, final)
+    return _with_events
+
+# %% ../../nbs/25b_train.resume.ipynb #ae8df1ec
+wrap(Learner, '_with_events', _jumping, why='`resume` jumps to where the training was')
+
+# %% ../../nbs/25b_train.resume.ipynb #b4467fb8
+def _depends_on_length(learn, content, cbs):
+    "What of a training depends on its number of epochs; '' if nothing"
+    if content['call']['name']!='fit': return f"`{content['call']['name']}` draws its schedule over all epochs"
+    for o in [*learn.cbs, *cbs]:
+        if isinstance(o, ParamScheduler): return f"`{o}` draws its schedule over all epochs"
+        window = getattr(o, 'start', 0),getattr(o, 'stop', 1)
+        if has_role(o, 'callback') and window!=(0,1): return f"`{o}` begins and ends at a share of training"
+    stopped = content['ended'] and not content.get('as_planned')
+    return 'a callback stopped it, or changed its weights at the end' if stopped else ''
+
+# %% ../../nbs/25b_train.resume.ipynb #95028fe1
+def _refuse_length(learn, content, n_epoch, cbs):
+    "Refuse to train for `n_epoch` epochs if that would be another training, or is past"
+    done,reason = _epochs_done(content['state']),_depends_on_length(learn, content, cbs)
+    if n_epoch<done: raise ValueError(f"`n_epoch` is {n_epoch}, and {done} epochs are done.")
+    if reason: raise ValueError(
+        f"The training was begun with {_planned(content)} epochs, and {n_epoch} would be another one: {reason}. "
+        "Take `learn.resume(path)`, and then a new phase, as `learn.fit_one_cycle(2)`.")
+
+# %% ../../nbs/25b_train.resume.ipynb #9a0c5e98
+def _planned(content): return int(content.get('n_epoch') or content['identity']['epochs'])
+
+# %% ../../nbs/25b_train.resume.ipynb #9cc209a8
+def _share_done(learn, state, n_epoch):
+    "The share of a training of `n_epoch` epochs that is done"
+    res = state['epoch']/n_epoch
+    for _ in range(state['k'] or 0): res += 1./(len(learn.dls.train)*n_epoch)
+    return res
+
+# %% ../../nbs/25b_train.resume.ipynb #27373494
+def _extended(learn, content, n_epoch, cbs):
+    "`content` of a training that goes on to `n_epoch` epochs"
+    if n_epoch is None or n_epoch==_planned(content): return content
+    _refuse_length(learn, content, n_epoch, cbs)
+    state,call = content['state'],content['call']
+    return {
+        **content,
+        'call': {**call, 'kw':pack({**unpack(call['kw']), 'n_epoch':n_epoch})},
+        'extended': True,
+        'state': {**state, 'pct_train':_share_done(learn, state, n_epoch)},
+        'ended': False,
+        'done': False,
+    }
 
 # %% ../../nbs/25b_train.resume.ipynb #cc3fe789
 def _place(content):
@@ -165,23 +175,50 @@ def _place(content):
     return f"after {epoch}" if state['k'] is None else f"after batch {state['k']} of {epoch}"
 
 # %% ../../nbs/25b_train.resume.ipynb #e1ec31d0
+def _announce(content):
+    "Say what is gone on with"
+    folder,later = content['folder'],later_places(content['folder'])
+    if later: print(f"{folder} also holds later trainings: resume them by their folder, as {later[-1]}.")
+    if content['done']: return
+    print(f"Going on with `{content['call']['name']}` {_place(content)}, written {content['when']}.")
+
+# %% ../../nbs/25b_train.resume.ipynb #433627c2
+def _say_done(content):
+    "Say that the training had ended"
+    if not content['done']: return
+    n = _epochs_done(content['state'])
+    print(f"The training in {content['folder']} had ended after {n} epochs; its weights are loaded.")
+
+# %% ../../nbs/25b_train.resume.ipynb #ebea4dcf
+def _read(path):
+    "The newest checkpoint in `path`, and where it stands"
+    content,path = read_checkpoint(path),Path(path).expanduser()
+    return dict(content, folder=path.parent if path.is_file() else path, ended=content.get('ended', content['done']))
+
+# %% ../../nbs/25b_train.resume.ipynb #108e9d7a
+def _with_checkpoint(learn, content, cbs):
+    "`cbs`, and a `Checkpoint` if there is none yet"
+    if any(has_role(o, 'checkpoint') for o in [*learn.cbs, *cbs]): return cbs
+    return cbs + Checkpoint(content['folder'], **content.get('checkpoint', {}))
+
+# %% ../../nbs/25b_train.resume.ipynb #d615fd2a
 @patch
 def resume(self:Learner,
     path, # Folder of a `Checkpoint`, or one of its files
     cbs=None, # The callbacks that were given to `fit_*`, if any; a `Checkpoint` is added by itself
+    n_epoch:int=None, # Number of epochs of the whole training, if its schedule allows another; None: as it was begun
 )->Learner: # Trained
     "Go on with the training that the newest checkpoint in `path` belongs to, to the end that it had been given"
     wrap_again(Learner)
-    content = read_checkpoint(path)
-    call,cbs = content['call'],L(cbs)
-    folder = Path(path).parent if Path(path).is_file() else Path(path)
+    content,cbs = _read(path),L(cbs)
+    call = content['call']
     if call['cbs'] and not cbs: raise ValueError(
         f"The training was started with further callbacks in `{call['name']}(cbs=...)`. "
         "Pass the same ones: `learn.resume(path, cbs=...)`.")
-    if content['done']: return _load_finished(self, content, folder)
-    if not any(has_role(o, 'checkpoint') for o in [*self.cbs, *cbs]): cbs = cbs + Checkpoint(folder)
-    print(f"Going on with `{call['name']}` {_place(content)}, written {content['when']}.")
-    self._resuming = content
-    try: getattr(self, call['name'])(**unpack(call['kw']), cbs=cbs)
-    finally: self._resuming = None
+    content = _extended(self, content, n_epoch, cbs)
+    _announce(content)
+    to_resume[self] = content
+    try: getattr(self, call['name'])(**unpack(content['call']['kw']), cbs=_with_checkpoint(self, content, cbs))
+    finally: to_resume.pop(self, None)
+    _say_done(content)
     return self

@@ -8,50 +8,12 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.state.html.md"""
 __all__ = []
 
 # %% ../../nbs/25_train.state.ipynb #139639ec
-import collections, random, time
+import random, time
 from contextlib import suppress
 from fastai.basics import *
-from ..base.reload import has_role
-from .identity import present_class, resumes
-
-# %% ../../nbs/25_train.state.ipynb #189cc289
-class NotPlain(Exception):
-    "Something that plain containers cannot hold"
-
-# %% ../../nbs/25_train.state.ipynb #75e51c20
-def pack(o):
-    "`o` as plain containers; raises `NotPlain` if it is more than that"
-    if o is None or isinstance(o, bool): return o
-    if isinstance(o, str): return str(o)
-    if isinstance(o, (int,np.integer)): return int(o)
-    if isinstance(o, (float,np.floating)): return float(o)
-    if isinstance(o, torch.Tensor): return o.detach().as_subclass(torch.Tensor).clone()
-    if isinstance(o, np.ndarray): return {'kind':'array', 'of':torch.from_numpy(o.copy()), 'dtype':str(o.dtype)}
-    if isinstance(o, (list,tuple,L)): return {'kind':type(o).__name__, 'of':[pack(v) for v in o]}
-    if isinstance(o, slice): return {'kind':'slice', 'of':[pack(v) for v in (o.start,o.stop,o.step)]}
-    if isinstance(o, np.random.Generator): return {'kind':'generator', 'of':pack(o.bit_generator.state)}
-    if type(o) not in (dict,collections.OrderedDict,collections.defaultdict): raise NotPlain(type(o).__name__)
-    return {'kind':'dict', 'of':[[pack(k),pack(v)] for k,v in o.items()]}
-
-# %% ../../nbs/25_train.state.ipynb #dd3dfa0b
-def _generator(state):
-    "A NumPy generator in `state`"
-    res = np.random.default_rng(0)
-    res.bit_generator.state = state
-    return res
-
-# %% ../../nbs/25_train.state.ipynb #bfa0e459
-_containers = {'list': list, 'tuple': tuple, 'L': L, 'slice': lambda parts: slice(*parts)}
-
-# %% ../../nbs/25_train.state.ipynb #2a6dcc38
-def unpack(o):
-    "What `pack` made `o` of"
-    if not isinstance(o, dict): return o
-    kind,content = o['kind'],o['of']
-    if kind=='array': return content.numpy().astype(o['dtype'])
-    if kind=='dict': return {unpack(k):unpack(v) for k,v in content}
-    if kind=='generator': return _generator(unpack(content))
-    return _containers[kind]([unpack(v) for v in content])
+from ..base.here import versions
+from .pack import NotPlain, pack, unpack
+from .held import callback_states, set_callback_states
 
 # %% ../../nbs/25_train.state.ipynb #ee74a873
 def plain_attrs(
@@ -72,26 +34,70 @@ def set_attrs(
     for k,v in values.items(): o.__dict__[k] = unpack(v)
 
 # %% ../../nbs/25_train.state.ipynb #d61a6380
+def _accelerators()->dict:
+    "The kinds of devices with a generator of their own that are here: name to torch's module"
+    names = ['cuda','mps','xpu']
+    other = torch.accelerator.current_accelerator() if hasattr(torch, 'accelerator') else None
+    if other is not None: names.append(other.type)
+    found = {o:getattr(torch, o, None) for o in names}
+    return {k:v for k,v in found.items() if hasattr(v, 'get_rng_state') and v.is_available()}
+
+# %% ../../nbs/25_train.state.ipynb #32dec472
+def _device_states(module)->list:
+    "The state of each device of a kind"
+    if hasattr(module, 'get_rng_state_all'): return list(module.get_rng_state_all())
+    return [module.get_rng_state()]
+
+# %% ../../nbs/25_train.state.ipynb #ff79c95a
+def _set_device_states(module, states):
+    "Put back the state of each device of a kind"
+    if not hasattr(module, 'get_rng_state_all'): module.set_rng_state(states[0])
+    else:
+        for i,state in enumerate(states[:module.device_count()]): module.set_rng_state(state, i)
+
+# %% ../../nbs/25_train.state.ipynb #4086d9ae
 def rng_state(learn)->dict:
     "The random generators that decide what `learn` draws"
-    on_gpu = torch.cuda.is_available()
     return dict(
         python=pack(random.getstate()),
         numpy=pack(list(np.random.get_state())),
         torch=torch.get_rng_state(),
-        cuda=torch.cuda.get_rng_state_all() if on_gpu else [],
+        devices={k:_device_states(v) for k,v in _accelerators().items()},
         loaders=[pack(dl.rng.getstate()) if hasattr(dl, 'rng') else None for dl in learn.dls.loaders],
     )
 
-# %% ../../nbs/25_train.state.ipynb #32dec472
+# %% ../../nbs/25_train.state.ipynb #846b2b36
 def set_rng_state(learn, state:dict):
     "Put the random generators back"
     random.setstate(unpack(state['python']))
     np.random.set_state(tuple(unpack(state['numpy'])))
     torch.set_rng_state(state['torch'])
-    if state['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(state['cuda'])
+    then = state['devices'] if 'devices' in state else dict(cuda=state['cuda']) # of earlier versions
+    for k,v in _accelerators().items():
+        if then.get(k): _set_device_states(v, then[k])
     for dl,s in zip(learn.dls.loaders, state['loaders']):
         if s is not None: dl.rng.setstate(unpack(s))
+
+# %% ../../nbs/25_train.state.ipynb #e415af0a
+def refuse_order(learn):
+    "Refuse a loader whose order nobody can repeat"
+    dl = learn.dls.train
+    if all(getattr(o, 'in_order', True) for o in (dl, getattr(dl, 'fake_l', None))): return
+    raise ValueError("The training loader has `in_order=False`: its batches come in an order that cannot be repeated, "
+                     "so no training can go on from a checkpoint. Give `in_order=True`, or leave out `Checkpoint`.")
+
+# %% ../../nbs/25_train.state.ipynb #c7a6d589
+def settings_here(learn)->dict: # Name to text
+    "The versions and settings on which the last digits of a training depend"
+    device = first(learn.model.parameters()).device
+    here = {**versions, 'numpy':np.__version__, 'threads':torch.get_num_threads(), 'device':device.type}
+    return {k:str(v) for k,v in here.items()}
+
+# %% ../../nbs/25_train.state.ipynb #2faaf18f
+def _loss_module(learn):
+    "The module with the state of the loss; None if it has none"
+    for o in (learn.loss_func, getattr(learn.loss_func, 'func', None)):
+        if isinstance(o, nn.Module) and o.state_dict(): return o
 
 # %% ../../nbs/25_train.state.ipynb #4e402f47
 def copy_weights(model:nn.Module)->dict:
@@ -108,36 +114,6 @@ def set_grads(model:nn.Module, grads:list):
     "Give the parameters of `model` these gradients"
     for p,g in zip(model.parameters(), grads): p.grad = None if g is None else g.to(p.device)
 
-# %% ../../nbs/25_train.state.ipynb #9fdf835f
-def _callback_states(learn):
-    "Class name, plain attributes and what else is held, of each callback in order"
-    res = []
-    for cb in learn.cbs.sorted('order'):
-        if resumes(cb): continue
-        attrs = {k:v for k,v in plain_attrs(cb).items() if k not in ('learn','_init')}
-        held = pack(cb.get_extra_state()) if hasattr(type(cb), 'get_extra_state') else None
-        res.append([type(cb).__name__, attrs, held])
-    return res
-
-# %% ../../nbs/25_train.state.ipynb #c2a29b1d
-def _present_attrs(cb, attrs):
-    "`attrs` of an older `cb` by their present names"
-    if has_role(cb, 'callback') and '_rng' in attrs:
-        attrs = {**attrs, 'rng':attrs['_rng']}
-        del attrs['_rng']
-    return cb.from_earlier(attrs) if hasattr(type(cb), 'from_earlier') else attrs
-
-# %% ../../nbs/25_train.state.ipynb #9c2f00c5
-def _set_callbacks(learn, states):
-    "Give each callback its state"
-    waiting = list(learn.cbs.sorted('order'))
-    for name,attrs,held in states:
-        cb = first(o for o in waiting if type(o).__name__==present_class(name))
-        if cb is None: continue
-        waiting.remove(cb)
-        cb.__dict__.update(_present_attrs(cb, {k:unpack(v) for k,v in attrs.items()}))
-        if held is not None: cb.set_extra_state(unpack(held))
-
 # %% ../../nbs/25_train.state.ipynb #0667b08b
 def _elapsed(learn, k):
     "Seconds since the epoch began; None between epochs"
@@ -151,6 +127,8 @@ def training_state(learn,
 )->dict: # Plain containers
     "All that decides how the training of `learn` goes on"
     rec,opt = learn.recorder,learn.opt
+    cbs,unkept = callback_states(learn)
+    loss = _loss_module(learn)
     return dict(
         # where it is
         epoch=learn.epoch,
@@ -161,15 +139,17 @@ def training_state(learn,
         elapsed=_elapsed(learn, k),
         # what is trained
         model=copy_weights(learn.model),
+        loss=copy_weights(loss) if loss else None,
         grads=copy_grads(learn.model),
         trained=[p.requires_grad for p in learn.model.parameters()],
         # what trains it
         opt=pack(opt.state_dict()),
         hypers=pack([dict(o) for o in opt.hypers]),
         frozen=getattr(opt, 'frozen_idx', 0),
-        scaler=pack(learn.scaler.state_dict()) if hasattr(learn, 'scaler') else None,
+        scaler=pack(learn.scaler.state_dict()) if vars(learn).get('scaler') else None, # none after a fit
         # what was counted
-        cbs=_callback_states(learn),
+        cbs=cbs,
+        unkept=unkept,
         mets=[plain_attrs(o) for o in rec._train_mets],
         smooth=[pack(rec.smooth_loss.count), pack(rec.smooth_loss.val)],
         # what will be drawn
@@ -180,13 +160,23 @@ def training_state(learn,
 def _set_trained(learn, state):
     "Put back what is trained"
     learn.model.load_state_dict(state['model'])
+    loss = _loss_module(learn)
+    if loss and state.get('loss'): loss.load_state_dict(state['loss'])
     set_grads(learn.model, state['grads'])
     for p,trained in zip(learn.model.parameters(), state['trained']): p.requires_grad_(trained)
 
 # %% ../../nbs/25_train.state.ipynb #05968060
+def _optimizer_state(learn, packed):
+    "The state of the optimizer on the device that it belongs to"
+    res = unpack(packed)
+    if not isinstance(learn.opt, Optimizer): return res
+    params = learn.opt.all_params().itemgot(0)
+    return {**res, 'state':[to_device(o, p.device) for o,p in zip(res['state'], params)]}
+
+# %% ../../nbs/25_train.state.ipynb #85a2edb7
 def _set_trainer(learn, state):
     "Put back what trains it"
-    learn.opt.load_state_dict(unpack(state['opt']))
+    learn.opt.load_state_dict(_optimizer_state(learn, state['opt']))
     for group,hypers in zip(learn.opt.hypers, unpack(state['hypers'])): group.update(hypers)
     learn.opt.frozen_idx = state['frozen']
     if state['scaler'] is not None: learn.scaler.load_state_dict(unpack(state['scaler']))
@@ -195,7 +185,7 @@ def _set_trainer(learn, state):
 def _set_counted(learn, state):
     "Put back what was counted"
     rec = learn.recorder
-    _set_callbacks(learn, state['cbs'])
+    set_callback_states(learn, state['cbs'])
     if state['k'] is not None:
         for o,attrs in zip(rec._train_mets, state['mets']): set_attrs(o, attrs)
         if state['elapsed'] is not None: rec.start_epoch = time.time()-state['elapsed']

@@ -9,6 +9,7 @@ __all__ = ['MaskCheck']
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #a5dcfa92
 import warnings
+from weakref import WeakKeyDictionary
 from fastai.vision.all import *
 from fastai.callback.schedule import LRFinder
 from ..base.warn import TricksWarning
@@ -16,6 +17,7 @@ from ..base.reload import has_role
 from ..base.order import Order
 from ..base.callback import TrickCallback
 from ..base.losses import LossInfo
+from ..data.masks import check_masks
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #f0fa5c1e
 paper_masks = pd.DataFrame([
@@ -61,9 +63,20 @@ def before_fit(self:MaskCheck):
         if role: warnings.warn(f"`{o!r}` on masks: {_advice(_soft[role])}", TricksWarning, stacklevel=2)
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #3bdff15a
+_fine = WeakKeyDictionary() # datasets whose masks were looked at, and for which classes
+
+@patch
+def _look_at_files(self:MaskCheck, n_class, ignore):
+    "Refuse masks of any loader that do not fit"
+    loaders = [o for o in self.dls.loaders if isinstance(o.dataset, Datasets) and len(o.dataset.tls)>o.dataset.n_inp]
+    new = [o for o in loaders if _fine.get(o.dataset)!=(n_class, ignore)]
+    check_masks(new, n_class, ignore)
+    for o in new: _fine[o.dataset] = (n_class, ignore)
+
+# %% ../../nbs/83b_transfer.mask_check.ipynb #cfad4027
 @patch
 def after_pred(self:MaskCheck):
-    "Refuse the first batch if its masks do not fit the scores"
+    "Refuse masks that do not fit the scores, before the first step"
     if self._seen or not len(self.learn.yb): return
     self._seen,y = True,self.learn.yb[0]
     scores = self.learn.pred.shape
@@ -71,7 +84,9 @@ def after_pred(self:MaskCheck):
         raise ValueError("Masks are class indices of shape (items, height, width), "
                          f"got {y.dtype} of shape {list(y.shape)} for scores of shape {list(scores)}. "
                          "Use `MaskBlock(codes)`.")
-    _check_values(y, scores[1], ifnone(self.ignore, LossInfo(self.learn.loss_func).ignore))
+    ignore = ifnone(self.ignore, LossInfo(self.learn.loss_func).ignore)
+    self._look_at_files(scores[1], ignore)
+    _check_values(y, scores[1], ignore)
 
 # %% ../../nbs/83b_transfer.mask_check.ipynb #e6e484f1
 def _check_values(
@@ -79,10 +94,9 @@ def _check_values(
     n, # Number of classes
     ignore, # Value that does not count
 ):
-    "Refuse values that are no class"
+    "Refuse values of a batch that are no class, where no file of a mask has them"
     wrong = [int(o) for o in y.unique() if not 0<=o<n and o!=ignore]
     if not wrong: return
     values = f"value{'' if len(wrong)==1 else 's'} {', '.join(map(str, wrong[:5]))}"
-    raise ValueError(f"A mask holds the {values}, and the classes are 0 to {n-1}. "
-                     f"If these pixels are not to count, pass `ignore={wrong[0]}`; "
-                     "else mend the masks, or give all `codes`.")
+    raise ValueError(f"A mask in a batch holds the {values}, and the classes are 0 to {n-1}. "
+                     "Mend the transforms of your masks, or give all `codes`.")

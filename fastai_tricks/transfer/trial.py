@@ -183,7 +183,7 @@ def random_norms(
 # %% ../../nbs/80_transfer.trial.ipynb #905d8d92
 class BreakOff(Callback):
     "Interrupt the training in the second batch of an epoch"
-    in_export = False
+    in_export = in_identity = False
     def __init__(self,
         epoch:int, # Number of the epoch, from 0
     ): self.at = lambda: epoch # a function: a number would be saved in checkpoints and put back

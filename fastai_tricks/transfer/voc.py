@@ -143,15 +143,32 @@ def _get_labels(rec): return rec['labels']
 # %% ../../nbs/80b_transfer.voc.ipynb #3a1fbfef
 def _get_weights(rec): return TensorBase([1.-float(o) for o in rec['difficult']])
 
+# %% ../../nbs/80b_transfer.voc.ipynb #cce512c5
+class WeightedBoxes(Datasets):
+    "Items of image, boxes, labels and weights; what is decoded may have fewer parts"
+    def decode(self,
+        o, # Parts of an item, the first ones at least
+        full=True, # Decode all the way, or until it can be shown?
+    )->tuple: # As many
+        return tuple(tl.decode(part, full=full) for part,tl in zip(o, self.tls))
+
+# %% ../../nbs/80b_transfer.voc.ipynb #23b90b71
+class _WeightedBlock(DataBlock):
+    def datasets(self, *args, **kwargs):
+        res = super().datasets(*args, **kwargs)
+        return WeightedBoxes(tls=res.tls, n_inp=res.n_inp)
+
 # %% ../../nbs/80b_transfer.voc.ipynb #1133bdf8
 def _block(parts, vocab, **kwargs):
     "The `DataBlock` of records to train on and to validate on, with weights if any box is difficult"
     blocks,getters = [SeenImageBlock, BBoxBlock, BBoxLblBlock(list(vocab))],[_get_file,_get_boxes,_get_labels]
-    if any(any(r['difficult']) for recs in parts for r in recs):
+    weighted = any(any(r['difficult']) for recs in parts for r in recs)
+    if weighted:
         blocks.append(TransformBlock)
         getters.append(_get_weights)
     n_train,n = len(parts[0]),sum(map(len, parts))
-    return DataBlock(blocks, n_inp=1, getters=getters, splitter=IndexSplitter(range(n_train, n)), **kwargs)
+    make = _WeightedBlock if weighted else DataBlock
+    return make(blocks, n_inp=1, getters=getters, splitter=IndexSplitter(range(n_train, n)), **kwargs)
 
 # %% ../../nbs/80b_transfer.voc.ipynb #53b55bed
 def _warn_of_same(parts):
