@@ -64,6 +64,7 @@ def no_decay_names(
 class NoBiasDecay(TrickCallback):
     "No weight decay on biases, norms and tokens, with any optimizer, whatever `wd` says"
     role = 'no bias decay'
+    not_state = ('_undo','_of','_switches','_spared','_whole','_parts','_depth') # made anew in `setup`
     def __init__(self):
         super().__init__()
         self._undo,self._spared = [],set()
