@@ -128,6 +128,7 @@ def _write_results(learn, folder, name):
     history = _history(learn)
     history.to_csv(folder/'history.csv', index=False)
     if len(history): print('\n' + history.tail(1).to_string(index=False))
+    learn.logger = print # fastai's own, so that the export holds nothing of ours
     learn.export(folder/'model.pkl')
     print(f'\nWritten: {name}/model.pkl, {name}/history.csv, {name}/run.json')
 
@@ -166,7 +167,6 @@ class _Begun(Callback):
     "Call `write` when the first batch was trained on"
     order,run_valid = Order.LAST,False
     in_export = in_identity = False
-    not_state = ('write','waits')
     def __init__(self, write): self.write,self.waits = write,True
     def after_batch(self):
         if self.waits: self.write()

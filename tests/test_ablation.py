@@ -47,7 +47,7 @@ def test_a_killed_process_is_a_row_and_the_others_go_on(toy, tmp_path):
 
 def with_numbers(dls, c):
     "The images of `dls`, each with `c` numbers to predict"
-    y = lambda o: float(o[1]) if c==1 else torch.stack([o[1]/4, o[1]%2]).float()
+    y = lambda o: float(o[1]) if c==1 else torch.tensor([int(o[1])/4, int(o[1])%2])
     items = [[(o[0], y(o)) for o in ds] for ds in (dls.train_ds, dls.valid_ds)]
     res = DataLoaders.from_dsets(*items, bs=16, num_workers=0, shuffle=True)
     res.c = c

@@ -10,6 +10,7 @@ __all__ = ['TrickCallback']
 # %% ../../nbs/06_base.callback.ipynb #a072fde5
 import functools, inspect, warnings, zlib
 from fastai.basics import *
+from .warn import TricksWarning
 from .describe import describe
 from .reload import has_role
 from .build import plain_lr
@@ -201,7 +202,8 @@ def _tell_error(cb, learn):
     "Call `on_error` of `cb`; what it raises is a warning"
     try: cb.on_error(learn)
     except BaseException as e:
-        warnings.warn(f"`{type(cb).__name__}` could not clean up after an error: {type(e).__name__}: {e}")
+        text = f"`{type(cb).__name__}` could not clean up after an error: {type(e).__name__}: {e}"
+        warnings.warn(text, TricksWarning)
 
 # %% ../../nbs/06_base.callback.ipynb #b16e795f
 def _made(o): return o() if callable(o) and not isinstance(o, Callback) else o

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from fastai.basics import *
 from fasttransform.transform import compose_tfms
+from .warn import TricksWarning
 from .wrap import wrap
 from .kept import Kept
 from .runs import current_run, own_metrics
@@ -139,7 +140,7 @@ def _name_what_is_left(file):
     if not names: return
     parts = ', '.join(f'`{o.removeprefix(_package+".")}`' for o in names)
     warnings.warn(f"{Path(file).name} loads only where `{_package}` is installed: it holds {parts}. "
-                  "For elsewhere save the weights by `learn.save`, or convert the network by `torch.export`.")
+                  "For elsewhere save the weights by `learn.save`, or convert the network by `torch.export`.", TricksWarning)
 
 # %% ../../nbs/05e_base.export.ipynb #60528b13
 @contextmanager

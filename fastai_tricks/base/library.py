@@ -70,6 +70,12 @@ def _found(module, qualname):
     for name in qualname.split('.'): o = inspect.getattr_static(o, name, None) if o is not None else None
     return getattr(o, '__func__', o) if isinstance(o, (staticmethod,classmethod)) else o
 
+# %% ../../nbs/00e_base.library.ipynb #a1b2c3d4
+def _written_by_us(o):
+    "Is `o` of this package, and not a user's function that took the name of one?"
+    code = getattr(o, '__code__', None)
+    return is_ours(o) and (code is None or is_ours_file(code.co_filename))
+
 # %% ../../nbs/00e_base.library.ipynb #7fde162a
 def library_name(
     o, # A function or a class
@@ -79,5 +85,5 @@ def library_name(
     name = getattr(o, '__qualname__', None)
     if module is None or name is None or not is_library_module(module): return None
     found = _found(module, name)
-    if found is not o and not (is_ours(o) and is_ours(found)): return None # ours may have been loaded twice
+    if found is not o and not (_written_by_us(o) and is_ours(found)): return None # ours may have been loaded twice
     return name if is_ours(o) else f'{module.__name__}.{name}'

@@ -102,9 +102,10 @@ def unpack_hits(
 
 # %% ../../nbs/71b_evidence.columns.ipynb #55114152
 def run_key(
-    spec:Spec, # What is trained
+    recipe:str, # Checksum of the record, without the seed
+    seed:int, # Of weights, order and augmentation
     data:str, # Checksum of the data
 )->str: # 16 hex digits
     "What the row of a run is found by"
-    text = f"{spec.key()} {spec.seed} {data}"
+    text = f"{recipe} {seed} {data}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

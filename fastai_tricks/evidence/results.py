@@ -109,8 +109,7 @@ def accuracy(self:Ablation,
     i:int, # Index of the arm
 ): # `Effect` in %; None where no run has ended
     "Accuracy of arm `i`, for other seeds and other images"
-    if self.measure.name!='accuracy': raise ValueError(
-        f"These runs have no accuracy, they are judged by {self.measure.name}. Use `reached`.")
+    if self.measure.name!='accuracy': raise ValueError(f"Runs judged by {self.measure.name} have `reached` instead.")
     return self.reached(i)
 
 # %% ../../nbs/75_evidence.results.ipynb #8cf84a84
@@ -201,7 +200,6 @@ _costs = { # Heading to what stands below it, from a row of the table
     'calibration error, %': lambda o: number_text(100*o.calibration),
     'seeds':                lambda o: f'{o.seeds} ({o.failed} failed)' if o.failed else f'{o.seeds}'}
 
-# %% ../../nbs/75_evidence.results.ipynb #d5126e17
 @patch
 def readable(self:Ablation)->Rows:
     "The table as people read it"
@@ -236,8 +234,7 @@ def small_print(self:Ablation)->str:
         f"{len(self.dls.train_ds)} images to train on, {len(self.dls.valid_ds)} to measure with.",
         "Seconds: training only, median epoch, one thread per run if several run at a time.",
         "Cost: time of the whole training over that of the first row.",
-        "Peak MB: of the process on a CPU, of the tensors on a GPU.",
-        "GFLOP: a training step, per image."]
+        "Peak MB: of the process on a CPU, of the tensors on a GPU. GFLOP: a training step, per image."]
     if self.measure.better<0: sentences.append(f'Less {self.measure.name} is better.')
     if self.missing: sentences.append(f'{self.missing} runs are missing.')
     return ' '.join(sentences)

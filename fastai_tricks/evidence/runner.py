@@ -39,7 +39,7 @@ class Runner:
     ):
         store_attr()
         self.file = None if out is None else out/'runs.csv'
-        self.checked,self.told = set(),set()
+        self.checked,self.told,self.recipes = set(),set(),{}
         self.read()
 
 # %% ../../nbs/74b_evidence.runner.ipynb #4ca8587c
@@ -63,7 +63,10 @@ def alone(self:Runner):
 @patch
 def key(self:Runner, spec, seed):
     "What the row of `spec` with `seed` is found by"
-    return run_key(spec.copy(seed=seed), self.data)
+    _,recipe = self.recipes.setdefault(id(spec), (spec, '')) # the record is kept, so that its id is its own
+    if not recipe: recipe = spec.key() # it looks at all data
+    self.recipes[id(spec)] = spec,recipe
+    return run_key(recipe, seed, self.data)
 
 # %% ../../nbs/74b_evidence.runner.ipynb #bc7a3139
 @patch
@@ -218,11 +221,16 @@ def __call__(self:Runner,
     epochs = lambda runs: sum(specs[i][1].n_epoch for i,_ in runs)
     rows.update(self.known(specs, keys))
     todo = self.missing(specs, seeds)
-    with RunBar(desc, epochs(keys), epochs(rows), self.progress) as bar:
-        bar.say(f'{len(todo)} of {len(keys)} to train')
-        for i,s,row in engines[self.engine](specs, todo, self.at_a_time(len(todo))):
-            self.keep(keys[i,s], row)
-            new = {(j,s): {**row, 'arm':specs[j][0]} for j in range(len(specs)) if self.twin(specs, j)==i}
-            rows.update(new)
-            bar.step(epochs(new), epochs(keys)-epochs(rows), (so_far or last_row)(row))
+    try:
+        with RunBar(desc, epochs(keys), epochs(rows), self.progress) as bar:
+            bar.say(f'{len(todo)} of {len(keys)} to train')
+            for i,s,row in engines[self.engine](specs, todo, self.at_a_time(len(todo))):
+                self.keep(keys[i,s], row)
+                rows.update(self.known(specs, keys))
+                new = [k for k,o in keys.items() if o==keys[i,s]]
+                bar.step(epochs(new), epochs(keys)-epochs(rows), (so_far or last_row)(row))
+    except KeyboardInterrupt: # perhaps when a row was on disk already
+        if self.file is not None: self.read()
+        rows.update(self.known(specs, keys))
+        raise
     return rows
