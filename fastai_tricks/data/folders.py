@@ -16,6 +16,7 @@ from ..base.refuse import listed
 from .memory import in_memory
 from .samples import tiny_dls
 from .images import SeenImageBlock, check_images
+from ..base.portable import portable
 from .layout import layout_of
 from .overlap import same_files
 
@@ -67,17 +68,16 @@ def _warn_of(train, valid):
                       TricksWarning)
 
 # %% ../../nbs/12_data.folders.ipynb #31154cfb
+_class_of = {} # folder to class; `_labeller` writes another one into the text of the function
+
+def _class_of_folder(file): return _class_of[str(Path(file).parent)]
+
+# %% ../../nbs/12_data.folders.ipynb #b5203759
 def _labeller(pairs):
     "A function from file to class that is right for all `pairs`, and loads where this package is not"
-    above = [RegexLabeller(f'([^/]+)(?:/[^/]+){{{n}}}$') for n in (2,3,4)]
-    def is_right(f): return all(_label(f, o)==c for o,c in pairs)
-    return first(f for f in (parent_label, *above) if is_right(f)) or dict(pairs).__getitem__
-
-# %% ../../nbs/12_data.folders.ipynb #ca714418
-def _label(f, file):
-    "What `f` says of `file`; None: it cannot say"
-    try: return f(file)
-    except AssertionError: return None
+    if all(parent_label(f)==c for f,c in pairs): return parent_label
+    table = {str(f.parent):c for f,c in pairs}
+    return portable(_class_of_folder, header=f'from pathlib import Path\n_class_of = {table!r}')
 
 # %% ../../nbs/12_data.folders.ipynb #c947f480
 def _fits_memory(n, size, max_gb):

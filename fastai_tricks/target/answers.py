@@ -10,7 +10,7 @@ __all__ = []
 # %% ../../nbs/55d_target.answers.ipynb #d55805db
 from fastai.basics import *
 from ..base.reload import has_role
-from .target import Target, plain_tensor
+from .target import Target, plain_tensor, refuse_no_scores
 from .teacher import answer_shape, as_teacher, out_width, refuse_teacher, restore_modes
 from .cache import TeacherCache
 from .distill_losses import refuse_unlike
@@ -97,10 +97,13 @@ def of_batch(self:Answers,
     each_label:bool=False, # An answer for each label of a blend?
 )->list: # Weights, answers and labels
     "What the teacher says of the batch that `learn` is at"
+    refuse_no_scores(learn.pred, 'Distill')
     device = learn.pred.device
     if self.cache:
         return [(lam, self.cache.answers(self.places, order, device), y)
                 for (lam,order),(_,y) in zip(target.items, target.labels)]
-    answers = plain_tensor(self.teacher(learn.xb, self.change)).to(device)
+    answers = plain_tensor(self.teacher(learn.xb, self.change))
+    refuse_no_scores(answers, 'Distill', 'teacher')
+    answers = answers.to(device)
     if each_label: return [(lam, answers, y) for lam,y in target.labels]
     return [(1., answers, None)]

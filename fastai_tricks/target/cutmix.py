@@ -14,7 +14,7 @@ from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import LossInfo
 from .target import plain_tensor
-from .mixup import Mixer, mix, partner_labels
+from .mixup import Mixer, items_of, mix, partner_labels
 
 # %% ../../nbs/54_target.cutmix.ipynb #39f1166c
 def cut_box(
@@ -119,7 +119,7 @@ def _is_mask(y, size): return isinstance(y, Tensor) and y.ndim>=3 and y.shape[-2
 def blend(self:CutMix, xb, yb, rng):
     "Paste, and count the labels"
     _refuse_sizes(xb, yb)
-    bs,size,device = find_bs(yb),xb[0].shape[-2:],xb[0].device
+    (bs,device),size = items_of(xb, yb),xb[0].shape[-2:]
     perm = torch.from_numpy(rng.permutation(bs)).to(device)
     box,lam = self.draw_boxes(rng, bs, *size, device)
     xb = tuple(paste(o, perm, box) if o.ndim>=4 else mix(o, perm, lam) for o in xb)

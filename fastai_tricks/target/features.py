@@ -133,6 +133,16 @@ def _make_opt(self:FeatureMatch):
     params = [p for o in self.projectors.values() for p in o.parameters()]
     self.opt = torch.optim.AdamW(params, lr=self.lr)
 
+# %% ../../nbs/55c_target.features.ipynb #9d9e6b95
+@patch
+def _features(self:FeatureMatch, who, name):
+    "What layer `name` of `who` gave in this batch"
+    out = self.seen.get((who,name))
+    if isinstance(out, Tensor): return plain_tensor(out).float()
+    given = 'was not called in this batch' if out is None else f'returns a {type(out).__name__}'
+    raise ValueError(f"Features are one tensor, and layer `{name}` of the {who} {given}. "
+                     "Name another layer in `Distill(features=...)`.")
+
 # %% ../../nbs/55c_target.features.ipynb #068cab13
 @patch
 def loss(self:FeatureMatch,
@@ -141,8 +151,8 @@ def loss(self:FeatureMatch,
     "How far the student's features of this batch are from the teacher's"
     total = 0.
     for s,t in self.layers.items():
-        a = plain_tensor(self.seen[('student',s)]).float()
-        b = plain_tensor(self.seen[('teacher',t)]).float().to(a.device)
+        a = self._features('student', s)
+        b = self._features('teacher', t).to(a.device)
         weight = ifnone(self.weight, 1/b[0].numel())
         with torch.autocast(a.device.type, enabled=False):
             total = total + weight*hint_loss(self._projector(s, a, b, rng)(a), b)

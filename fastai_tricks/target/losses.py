@@ -55,9 +55,11 @@ def _smoothed_twice(info, z, y, share, weight, reduction):
 
 # %% ../../nbs/50_target.losses.ipynb #70fb0a61
 def _smoothed_focal(info, z, y, share, weight, reduction):
+    counts = y!=info.ignore # as in fastai's, the loss of an ignored label is 0, and counts in the mean
     ce = -F.log_softmax(z, -1)*(1 if weight is None else weight)
     focal = (1-torch.exp(-ce))**info.gamma * ce # of every class
-    return reduced((1-share)*focal.gather(1, y[:,None])[:,0] + share*focal.mean(-1), reduction)
+    own = focal.gather(1, torch.where(counts, y, 0)[:,None])[:,0]
+    return reduced(((1-share)*own + share*focal.mean(-1))*counts, reduction)
 
 # %% ../../nbs/50_target.losses.ipynb #2d3184a4
 def _smoothed_bce(info, pred, y, eps, reduction):

@@ -13,7 +13,7 @@ from fastai.basics import *
 from ..base.describe import describe
 from ..base.register import trick
 from ..base.losses import unreduced
-from .target import TargetCallback, plain_tensor, target_loss
+from .target import TargetCallback, plain_tensor, refuse_no_scores, target_loss
 
 # %% ../../nbs/53_target.mixup.ipynb #563dd9b6
 def show_mixed(
@@ -45,6 +45,25 @@ def mix(
     res = plain.index_select(0, perm).lerp_(plain, lam) # in place on the copy: one new tensor, not two
     return res.as_subclass(type(x))
 
+# %% ../../nbs/53_target.mixup.ipynb #b5030254
+def is_empty(
+    x, # An input
+)->bool:
+    "Is there nothing in it to blend?"
+    return x is None or (isinstance(x, Tensor) and x.numel()==0)
+
+# %% ../../nbs/53_target.mixup.ipynb #17bc42f7
+def items_of(
+    xb:tuple, # Inputs
+    yb:tuple, # Labels
+)->tuple: # A number, and a device
+    "How many items a batch has, and where they are"
+    xs = [o for o in xb if not is_empty(o)]
+    n,n_labels = len(xs[0]),find_bs(yb)
+    if n==n_labels: return n,xs[0].device
+    raise ValueError(f"The batch has {n} inputs and {n_labels} labels; each input needs one. "
+                     "Look at `dls.one_batch()`, and at what your `get_items` or collate function gives.")
+
 # %% ../../nbs/53_target.mixup.ipynb #b358d5b4
 class Mixer(TargetCallback):
     "Base of callbacks that blend the items of a batch; one of them in a Learner"
@@ -71,6 +90,8 @@ class Mixer(TargetCallback):
 
     @property
     def per_item(self): return self.lam=='sample' # has each item a λ of its own?
+    @property
+    def needs_scores(self): return self.per_item
     def target(self, t): return replace(t, labels=self.mixed_labels, items=self.mixed_items)
 
 # %% ../../nbs/53_target.mixup.ipynb #3e3e92d8
@@ -87,7 +108,8 @@ def blend(self:Mixer,
 @patch
 def prepare(self:Mixer):
     yb = tuple(map(plain_tensor, self.learn.yb))
-    places = torch.arange(find_bs(yb), device=self.learn.xb[0].device)
+    n,device = items_of(self.learn.xb, yb)
+    places = torch.arange(n, device=device)
     self.learn.xb,mixed = self.blend(self.learn.xb, (*yb,places), self.rng)
     self.mixed_labels = [(lam,y[:-1]) for lam,y in mixed]
     self.mixed_items = [(lam,y[-1]) for lam,y in mixed]
@@ -113,6 +135,7 @@ def setup(self:Mixer):
 def _compare_items(self:Mixer):
     "Does the mean over items make the loss that the user has?"
     self._compared = True
+    refuse_no_scores(self.learn.pred, type(self).__name__)
     pred,yb = plain_tensor(self.learn.pred),tuple(map(plain_tensor, self.learn.yb))
     whole = self.learn.loss_func(pred, *yb).detach()
     ones = torch.ones(find_bs(yb), device=pred.device)
@@ -181,7 +204,8 @@ class MixUp(Mixer):
     ): super().__init__(alpha, lam, p, start, stop)
 
     def blend(self, xb, yb, rng):
-        bs,device = find_bs(yb),xb[0].device
+        bs,device = items_of(xb, yb)
         lam = self.draw_lam(rng, bs, device)
         perm = torch.from_numpy(rng.permutation(bs)).to(device)
-        return tuple(mix(o, perm, lam) for o in xb), [(lam,yb), (1-lam,partner_labels(yb, perm))]
+        xb = tuple(o if is_empty(o) else mix(o, perm, lam) for o in xb)
+        return xb, [(lam,yb), (1-lam,partner_labels(yb, perm))]

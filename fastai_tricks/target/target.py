@@ -75,6 +75,7 @@ class TargetCallback(TrickCallback):
     "Base of callbacks that change what a batch is trained on: each maps one `Target` to another"
     role = 'target'
     of_batch = dict(active=False)
+    needs_scores = True # Does it look at the scores of a network, or only at the loss?
     def __init__(self,
         p=1., # Share of batches it works on, 0 to 1
         start=0., # Share of training before it starts, 0 to 1
@@ -132,12 +133,35 @@ def before_batch(self:TargetCallback):
     self.active = len(self.learn.yb)>0 and self.draw()
     if self.active: self.prepare()
 
+# %% ../../nbs/51_target.target.ipynb #c9d5c73c
+def refuse_no_scores(
+    pred, # What a network returned
+    who, # Who needs the scores of it
+    what='network', # What to call the network
+):
+    "Raise a `ValueError` if `pred` is not a tensor"
+    if isinstance(pred, Tensor): return
+    parts = f' of {len(pred)}' if isinstance(pred, (tuple,list,dict)) else ''
+    raise ValueError(f"`{who}` needs scores, one tensor, and the {what} returns a {type(pred).__name__}{parts}. "
+                     f"Let the {what} return its scores alone, or leave `{who}` out.")
+
+# %% ../../nbs/51_target.target.ipynb #bed06789
+@patch
+def _refuse_no_scores(self:TargetCallback, pred, target):
+    "Refuse an output without scores, if one of the callbacks must look at them"
+    if isinstance(pred, Tensor): return
+    each = any(isinstance(lam, Tensor) for lam,_ in target.labels)
+    if target.smooth is None and not target.terms and not each: return
+    for cb in active_targets(self.learn):
+        if cb.needs_scores: refuse_no_scores(pred, type(cb).__name__)
+
 # %% ../../nbs/51_target.target.ipynb #3f5c7dac
 @patch
 def after_loss(self:TargetCallback):
     active = active_targets(self.learn)
     if not active or active[0] is not self: return # one of them computes the loss for all
     pred,target,log = plain_tensor(self.learn.pred),batch_target(self.learn),{}
+    self._refuse_no_scores(pred, target)
     loss = target.loss(self.learn.loss_func, pred, log)
     for cb in active: cb.report(log['hard'])
     if self._adders: loss = loss + (self.learn.loss_grad - self.learn.loss_func(pred, *target.yb))

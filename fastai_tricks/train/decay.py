@@ -8,6 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/train.decay.html.md"""
 __all__ = ['no_decay_names', 'NoBiasDecay', 'decay_report']
 
 # %% ../../nbs/22_train.decay.ipynb #4dba0596
+from fnmatch import fnmatchcase as fnmatch
 from fastai.basics import *
 from ..base.warn import NoEffectWarning
 from ..base.reload import has_role
@@ -33,12 +34,13 @@ def _in_norms(model):
 
 # %% ../../nbs/22_train.decay.ipynb #09f8d6ce
 def _left_out_by_network(model):
-    "Prefix of each module that has `no_weight_decay` to the names that it gives there"
+    "Prefix of each module that has `no_weight_decay` to the names, or patterns of names, that it gives there"
     res = {}
     for name,m in model.named_modules():
         prefix = f'{name}.' if name else ''
-        f = getattr(m, 'no_weight_decay', None)
-        if callable(f): res[prefix] = {prefix+o for o in f()}
+        f = getattr(m, 'no_weight_decay', set if hasattr(m, 'default_cfg') else None) # timm's without it name none
+        inside = any(prefix.startswith(o) for o in res)
+        if callable(f) and not inside: res[prefix] = {prefix+o for o in f()}
     return res
 
 # %% ../../nbs/22_train.decay.ipynb #da4d33d7
@@ -47,12 +49,12 @@ def no_decay_names(
 )->set: # Names as in `model.named_parameters()`
     "The parameters of `model` that should not decay: biases, norms, layer scales, position and class tokens"
     res,by_network = _in_norms(model),_left_out_by_network(model)
-    left_out = set().union(*by_network.values())
+    patterns = set().union(*by_network.values())
     for name,p in model.named_parameters():
         last = name.split('.')[-1]
         if p.ndim<=1 or last=='bias': res.add(name)
         elif any(name.startswith(o) for o in by_network):
-            if name in left_out: res.add(name)
+            if any(fnmatch(name, o) for o in patterns): res.add(name)
         elif last in _tokens: res.add(name)
     return res
 
