@@ -25,7 +25,7 @@ def interruption(epoch):
     "A callback that stops training after `epoch`, as Ctrl-C does; never if it is None"
     from fastai.vision.all import Callback
     class Stop(Callback):
-        order,in_identity = 10**7,False
+        order,in_identity = 10**7,False # it only watches
         def after_epoch(self):
             if self.epoch==epoch: raise KeyboardInterrupt
     return Stop()

@@ -104,7 +104,7 @@ def _module(o, weights=True):
 content.register(nn.Module, _module);
 
 # %% ../../nbs/00i_base.settings.ipynb #87d381a3
-_event_names = [o for o in vars(event) if not o.startswith('_')]
+_event_names = [*(o for o in vars(event) if not o.startswith('_')), 'setup', 'teardown'] # `TrickCallback` calls these two
 
 # %% ../../nbs/00i_base.settings.ipynb #77040651
 def _argument_names(cls):
