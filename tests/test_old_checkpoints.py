@@ -29,7 +29,7 @@ def within_epoch(cbs=None):
 def between_epochs(cbs=None):
     "With a teacher and loss scaling: broken off after the second epoch"
     tricks = [partial(Distill, teacher(), T=4.), partial(AMP, 'fp16', init_scale=2.**10, growth_interval=3)]
-    return tricks, partial(nag, mom=.8), lambda learn: learn.fit_one_cycle(4, 1e-2, cbs=cbs)
+    return tricks, partial(nag, wd=1e-3), lambda learn: learn.fit_one_cycle(4, 1e-2, cbs=cbs)
 
 def with_features(cbs=None):
     "A teacher whose inner answers are learned by a projection with an optimizer of its own: broken off within an epoch"
