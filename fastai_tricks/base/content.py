@@ -29,13 +29,15 @@ class CannotTell(ValueError):
     names_place = False # Does the message name the thing?
 
 # %% ../../nbs/00d_base.content.ipynb #a3f39443
-@singledispatch
-def content(
+def unknown_content(
     o, # Any object
     weights:bool=True, # Do the weights of a network count, or only their shapes?
 )->Content:
     "What `o` consists of"
     raise CannotTell('nothing says what it holds')
+
+# %% ../../nbs/00d_base.content.ipynb #d15aa3f3
+content = globals().get('content', singledispatch(unknown_content)) # by class; a reload keeps the kinds
 
 # %% ../../nbs/00d_base.content.ipynb #708cb54d
 def _bytes(text): return text.encode('utf-8', 'surrogatepass')

@@ -12,7 +12,6 @@ import functools, operator, pickletools, warnings, zipfile
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from fastai.basics import *
-from fasttransform.transform import compose_tfms
 from .warn import TricksWarning
 from .wrap import wrap
 from .kept import Kept
