@@ -10,12 +10,13 @@ __all__ = []
 # %% ../../nbs/26b_train.gather.ipynb #34827485
 import functools, itertools, warnings
 from fastai.basics import *
-from fastai.callback.core import GatherPredsCallback
 from fastai.learner import ValueMetric
 from fastai.metrics import (AccumMetric, Dice, DiceMulti, LossMetric, accuracy, accuracy_multi, error_rate, mae, mse,
                             msle, top_k_accuracy)
+from ..base.order import Order
 from ..base.warn import TricksWarning
-from .messages import from_all, sum_over_all
+from .messages import from_all
+from .ranks import RankedLoader
 
 # %% ../../nbs/26b_train.gather.ipynb #13b27a3e
 def interleave(
@@ -135,11 +136,110 @@ def whole_batches(
     parts = [[o for o in parts if o is not None] for parts in rounds] or [()]*len(losses)
     return [WholeBatch(learn, loss, n, o) for (loss,n),o in zip(losses, parts, strict=True)]
 
-# %% ../../nbs/26b_train.gather.ipynb #dbb19a05
-def share_preds(
-    cb:GatherPredsCallback, # Changed in place
+# %% ../../nbs/26b_train.gather.ipynb #c3c5d242
+class RanksMetrics(Callback):
+    "Make what metrics have measured in this process that of all"
+    order = Order.RANK
+    in_export = False # the exported Learner needs no processes
+    not_state = ('_metrics','_seen') # of this process alone
+    def __init__(self,
+        ranks, # Has the losses of validation, see `Ranks`
+    ):
+        self._ranks = ranks
+        self._metrics = None # those of the Learner, while the recorder has but some of them
+        self._seen = {True:([],[]), False:([],[])} # losses and slices of whole batches, in training and in validation
+
+# %% ../../nbs/26b_train.gather.ipynb #ff5dd0f5
+@patch(as_prop=True)
+def _recorder(self:RanksMetrics): return first(o for o in self.learn.cbs if isinstance(o, Recorder) and o.run)
+
+# %% ../../nbs/26b_train.gather.ipynb #5176b73b
+@patch
+def _measured(self:RanksMetrics)->list:
+    "The metrics of the part of the training that is under way"
+    recorder = self._recorder
+    wanted = recorder and (recorder.train_metrics if self.training else recorder.valid_metrics)
+    return list(self.learn.metrics) if wanted else []
+
+# %% ../../nbs/26b_train.gather.ipynb #792a118b
+@patch
+def hand_back(self:RanksMetrics):
+    "Give the Learner all of its metrics"
+    if self._metrics is not None: self.learn.metrics = self._metrics
+    self._metrics = None
+
+# %% ../../nbs/26b_train.gather.ipynb #70a6b3f4
+@patch
+def forget(self:RanksMetrics,
+    training:bool, # In training, or in validation?
 ):
-    "Make the predictions that `cb` has collected those of all processes"
-    for name in ('preds','targets','inputs','losses'):
-        batches = cb.__dict__.get(name)
-        if isinstance(batches, list): setattr(cb, name, interleave(from_all(batches)))
+    "Begin to measure"
+    self.hand_back()
+    self._seen[training] = [],[]
+
+# %% ../../nbs/26b_train.gather.ipynb #12f5618e
+@patch
+def before_train(self:RanksMetrics): self.forget(True)
+
+# %% ../../nbs/26b_train.gather.ipynb #22f2235b
+@patch
+def before_validate(self:RanksMetrics): self.forget(False)
+
+# %% ../../nbs/26b_train.gather.ipynb #19ea2c05
+@patch
+def after_batch(self:RanksMetrics):
+    learn = self.learn
+    if not len(learn.yb) or not isinstance(learn.dl, RankedLoader): return
+    metrics,sizes = self._measured(),learn.dl.sizes(learn.iter)
+    if not metrics: return
+    self._keep_slice(metrics, sizes)
+    self._metrics,borrowed = learn.metrics,not sizes[rank_distrib()]
+    learn.metrics = [o for o in metrics if adds_up(o) and not borrowed]
+
+# %% ../../nbs/26b_train.gather.ipynb #dd40ef6a
+@patch
+def _keep_slice(self:RanksMetrics, metrics, sizes):
+    "Keep of this batch what `metrics` will ask for when its slices are put together"
+    losses,slices = self._seen[self.training]
+    if self.training: losses.append((self.learn.loss.detach(), sum(sizes))) # of the whole batch already
+    if not sizes[rank_distrib()] or not any(map(needs_batches, metrics)): return
+    slices.append(to_detach((self.learn.pred,self.learn.yb), gather=False))
+
+# %% ../../nbs/26b_train.gather.ipynb #1646d926
+@patch
+def after_cancel_batch(self:RanksMetrics): self.hand_back()
+
+# %% ../../nbs/26b_train.gather.ipynb #e55ddb1d
+@patch
+def on_error(self:RanksMetrics, learn):
+    for training in (True,False): self.forget(training)
+
+# %% ../../nbs/26b_train.gather.ipynb #3ff5a37d
+@patch
+def _share(self:RanksMetrics, losses):
+    "Make all metrics those of all processes; `losses` are those of the whole batches"
+    metrics,(_,slices) = self._measured(),self._seen[self.training]
+    for m in filter(adds_up, metrics): share_metric(m)
+    apart = [m for m in metrics if not adds_up(m)]
+    if not apart: return
+    batches = whole_batches(self.learn, [(torch.as_tensor(o).float(), n) for o,n in losses], slices)
+    for m in apart: measure_whole(m, batches)
+
+# %% ../../nbs/26b_train.gather.ipynb #e10cee58
+@patch
+def after_validate(self:RanksMetrics):
+    if not isinstance(self.learn.dl, RankedLoader) or not self._recorder: return
+    losses,loss = self._ranks.valid_losses(),self._recorder.loss
+    loss.total,loss.count = sum(o*n for o,n in losses),sum(n for _,n in losses)
+    self._share(losses)
+    self.forget(False)
+
+# %% ../../nbs/26b_train.gather.ipynb #fc30cd86
+@patch
+def after_train(self:RanksMetrics):
+    losses,n = self._seen[True][0],self.learn.iter+1
+    if losses and len(losses)<n: warnings.warn(
+        f"The training metrics of this epoch are of {len(losses)} of its {n} batches: it was resumed in its middle. "
+        "Those of validation are whole.", TricksWarning)
+    if losses: self._share(losses)
+    self.forget(True)

@@ -15,9 +15,9 @@ from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.schedule import LRFinder
 from ..base.reload import has_role
 from ..base.order import Order
-from .messages import model_tensors, send_tensors
+from .messages import from_all, model_tensors, send_tensors
 from .ranks import RankedLoader, ranked
-from .gather import adds_up, measure_whole, needs_batches, share_metric, share_preds, whole_batches
+from .gather import RanksMetrics, interleave
 from .shared_loss import Ranks
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #0aab1861
@@ -53,8 +53,6 @@ class RanksFirst(Callback):
         only_first=(), # Further classes of callbacks that run in process 0 alone
     ):
         self._ranks,self._only_first = ranks,tuple(only_first)
-        self._metrics = None # those of the Learner, while the recorder has but some of them
-        self._seen = {True:([],[]), False:([],[])} # losses and slices of whole batches, in training and in validation
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #6879d748
 def written_elsewhere(content, stem)->bool:
@@ -90,7 +88,6 @@ def before_train(self:RanksFirst):
     self._silence()
     self._share_loader()
     self.learn.dl.for_training = True
-    self._forget(True)
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #12d4d997
 @patch
@@ -99,7 +96,6 @@ def before_validate(self:RanksFirst):
     self._share_loader()
     if isinstance(self.learn.dl, RankedLoader): self.learn.dl.for_training = False
     self._ranks.forget_valid_loss()
-    self._forget(False)
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #9e300b00
 def batch_rng(
@@ -125,95 +121,41 @@ def before_batch(self:RanksFirst):
 @patch
 def after_pred(self:RanksFirst): self._ranks.put_plain()
 
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #f9c08c55
-@patch(as_prop=True)
-def _recorder(self:RanksFirst): return first(o for o in self.learn.cbs if isinstance(o, Recorder) and o.run)
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #91517111
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #0e6e7893
 @patch
-def _measured(self:RanksFirst)->list:
-    "The metrics of the part of the training that is under way"
-    recorder = self._recorder
-    wanted = recorder and (recorder.train_metrics if self.training else recorder.valid_metrics)
-    return list(self.learn.metrics) if wanted else []
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #400d6694
-@patch
-def _forget(self:RanksFirst, training):
-    "Begin to measure, in training or in validation"
-    self.hand_back()
-    self._seen[training] = [],[]
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #01d19a27
-@patch
-def after_batch(self:RanksFirst):
-    learn = self.learn
-    if not len(learn.yb) or not isinstance(learn.dl, RankedLoader): return
-    metrics,sizes = self._measured(),learn.dl.sizes(learn.iter)
-    if not metrics: return
-    self._keep_slice(metrics, sizes)
-    self._metrics,borrowed = learn.metrics,not sizes[rank_distrib()]
-    learn.metrics = [o for o in metrics if adds_up(o) and not borrowed]
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #a0930803
-@patch
-def _keep_slice(self:RanksFirst, metrics, sizes):
-    "Keep of this batch what `metrics` will ask for when its slices are put together"
-    losses,slices = self._seen[self.training]
-    if self.training: losses.append((self.learn.loss.detach(), sum(sizes))) # of the whole batch already
-    if not sizes[rank_distrib()] or not any(map(needs_batches, metrics)): return
-    slices.append(to_detach((self.learn.pred,self.learn.yb), gather=False))
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #27cbdc94
-@patch
-def hand_back(self:RanksFirst):
-    "Give the Learner all of its metrics"
-    if self._metrics is not None: self.learn.metrics = self._metrics
-    self._metrics = None
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #5afb4638
-@patch
-def after_cancel_batch(self:RanksFirst):
-    self.hand_back()
-    self._ranks.put_plain()
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #dff38615
-@patch
-def on_error(self:RanksFirst, learn): self.hand_back()
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #b3a35849
-@patch
-def _share_metrics(self:RanksFirst, losses):
-    "Make all metrics those of all processes; `losses` are those of the whole batches"
-    metrics,(_,slices) = self._measured(),self._seen[self.training]
-    for m in filter(adds_up, metrics): share_metric(m)
-    apart = [m for m in metrics if not adds_up(m)]
-    if not apart: return
-    batches = whole_batches(self.learn, [(torch.as_tensor(o).float(), n) for o,n in losses], slices)
-    for m in apart: measure_whole(m, batches)
+def after_cancel_batch(self:RanksFirst): self._ranks.put_plain()
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #ed8325ed
 @patch
 def after_train(self:RanksFirst):
     send_tensors(o.detach() for o in self.learn.model.buffers())
-    self._share_metrics(self._seen[True][0])
-    self._forget(True)
+
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #973e6079
+def share_preds(
+    cb:GatherPredsCallback, # Changed in place
+):
+    "Make the predictions that `cb` has collected those of all processes"
+    for name in ('preds','targets','inputs','losses'):
+        batches = cb.__dict__.get(name)
+        if isinstance(batches, list): setattr(cb, name, interleave(from_all(batches)))
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #d6c42c93
 @patch
 def after_validate(self:RanksFirst):
     if not isinstance(self.learn.dl, RankedLoader): return
-    if self._recorder: self._share_valid_metrics(self._recorder)
     for o in self.learn.cbs:
         if isinstance(o, GatherPredsCallback) and hasattr(o, 'preds'): share_preds(o)
 
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #5149f1f2
-@patch
-def _share_valid_metrics(self:RanksFirst, recorder):
-    losses = self._ranks.valid_losses()
-    recorder.loss.total,recorder.loss.count = sum(o*n for o,n in losses),sum(n for _,n in losses)
-    self._share_metrics(losses)
-    self._forget(False)
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #0286be97
+class RanksMeasured(Callback):
+    "What comes right after the recorder"
+    order = Recorder.order+.5
+    in_export = False # the exported Learner needs no processes
+    def __init__(self,
+        measures:RanksMetrics, # Has the metrics
+    ): self._measures = measures
+
+    def after_batch(self): self._measures.hand_back()
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #d9d714e0
 class RanksLast(Callback):
@@ -264,12 +206,6 @@ def before_train(self:RanksLast): self._ranks.wrap_model()
 @patch
 def before_batch(self:RanksLast):
     if self.training: self._ranks.put_wrapped()
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #c7c2a6bd
-@patch
-def after_batch(self:RanksLast):
-    for o in self.learn.cbs:
-        if isinstance(o, RanksFirst): o.hand_back()
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #6b6bd36b
 @patch
