@@ -116,11 +116,9 @@ def _without_bar(learn):
 
 # %% ../nbs/61_training.ipynb #24b05ff7
 def _history(learn):
-    "A row for each epoch that the recorder of `learn` knows; None if it knows none"
-    rows = vars(learn.recorder).get('values')
-    if not rows: return None
+    "A row for each epoch that the recorder of `learn` knows"
     names = [o for o in learn.recorder.metric_names if o not in ('epoch','time')]
-    res = pd.DataFrame([list(o)[:len(names)] for o in rows], columns=names)
+    res = pd.DataFrame([list(o)[:len(names)] for o in learn.recorder.values], columns=names)
     res.insert(0, 'epoch', range(len(res)))
     return res
 
@@ -128,9 +126,8 @@ def _history(learn):
 def _write_results(learn, folder, name):
     "Write history and model to `folder`, and say so, calling it `name`"
     history = _history(learn)
-    if history is not None:
-        history.to_csv(folder/'history.csv', index=False)
-        print('\n' + history.tail(1).to_string(index=False))
+    history.to_csv(folder/'history.csv', index=False)
+    if len(history): print('\n' + history.tail(1).to_string(index=False))
     learn.logger = print # fastai's own, so that the export holds nothing of ours
     learn.export(folder/'model.pkl')
     print(f'\nWritten: {name}/model.pkl, {name}/history.csv, {name}/run.json')
@@ -170,7 +167,6 @@ class _Begun(Callback):
     "Call `write` when the first batch was trained on"
     order,run_valid = Order.LAST,False
     in_export = in_identity = False
-    not_state = ('write','waits')
     def __init__(self, write): self.write,self.waits = write,True
     def after_batch(self):
         if self.waits: self.write()

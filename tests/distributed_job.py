@@ -222,16 +222,16 @@ def struck(world, event, exc):
     return [event, came, as_before, bool(torch.isfinite(weights(learn)).all())]
 
 class Stop(Callback):
-    "Raise what the Learner has in `stop_at`, in that batch of training and in those processes"
-    order = 70
+    "Raise `exc` in batch `n` of training, in the processes `ranks`"
+    order,in_identity = 70,False # a training goes on without it
+    not_state = ('exc','n','ranks')
+    def __init__(self, exc, n, ranks): self.exc,self.n,self.ranks = exc,n,ranks
     def after_batch(self):
-        exc,n,ranks = self.learn.stop_at # no setting of a callback: a training that is not stopped is the same one
-        if self.training and self.train_iter==n and rank_distrib() in ranks: raise exc
+        if self.training and self.train_iter==self.n and rank in self.ranks: raise self.exc
 
-def batches_until(world, *stop_at):
+def batches_until(world, stop):
     learn = made(world)
-    learn.stop_at = stop_at
-    with learn.processes(): learn.fit(3, cbs=Stop())
+    with learn.processes(): learn.fit(3, cbs=stop)
     return len(learn.recorder.losses)
 
 def epochs_until(world, cb):
@@ -242,37 +242,35 @@ def epochs_until(world, cb):
 def decisions(world, out):
     early = EarlyStoppingCallback(monitor='valid_loss', min_delta=10., patience=1)
     return dict(
-        first=batches_until(world, CancelFitException(), 2, [0]),
-        other=batches_until(world, CancelFitException(), 2, [1]),
-        epoch=batches_until(world, CancelEpochException(), 2, [0]),
+        first=batches_until(world, Stop(CancelFitException(), 2, [0])),
+        other=batches_until(world, Stop(CancelFitException(), 2, [1])),
+        epoch=batches_until(world, Stop(CancelEpochException(), 2, [0])),
         early=epochs_until(world, early),
     )
 
 never = (KeyboardInterrupt(''), 99, []) # so that all Learners have the same callbacks
 
-def by_chance(world, stop_at=never):
+def by_chance(world):
     "A Learner with chance in its training"
-    learn = made(world, cbs=[MixUp(.4), LabelSmoothing()], drop=.2)
-    learn.stop_at = stop_at
-    return learn
+    return made(world, cbs=[MixUp(.4), LabelSmoothing()], drop=.2)
 
 def fit_by_chance(learn, *cbs): learn.fit_warmup_cos(4, .1, warmup_epochs=1, cbs=list(cbs))
 
 def resumed_as(world, whole, folder, n, every):
     "Are weights and losses those of `whole`, when the training was stopped in batch `n` and resumed?"
-    learn = by_chance(world, (KeyboardInterrupt('stop'), n, range(world)))
+    learn,stop = by_chance(world),Stop(KeyboardInterrupt('stop'), n, range(world))
     try:
-        with learn.processes(): fit_by_chance(learn, Stop(), Checkpoint(folder, every=every))
+        with learn.processes(): fit_by_chance(learn, stop, Checkpoint(folder, every=every))
     except KeyboardInterrupt: pass
     seed_everything(77+rank)
     learn = by_chance(world)
-    with learn.processes(): learn.resume(folder, cbs=Stop())
+    with learn.processes(): learn.resume(folder, cbs=Stop(*never))
     same_losses = floats(learn.recorder.losses[-3:])==floats(whole.recorder.losses[-3:])
     return [bool(torch.equal(weights(learn), weights(whole))), same_losses]
 
 def resumed(world, out):
     whole = by_chance(world)
-    with whole.processes(): fit_by_chance(whole, Stop())
+    with whole.processes(): fit_by_chance(whole, Stop(*never))
     stops = [(7,'epoch'), (8,2)] # between two epochs' checkpoints, and in the middle of an epoch
     same = [resumed_as(world, whole, out/f'resume{i}', *o) for i,o in enumerate(stops)]
     return dict(resumed=same, drop=weights(whole).tolist())

@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.code.html.md"""
 __all__ = []
 
 # %% ../../nbs/00f_base.code.ipynb #090d02a2
-import dis, functools, importlib.util, os, types
+import contextvars, dis, functools, importlib.util, os, types
 from functools import lru_cache, partial
 from .content import CannotTell, Content, content
 from .library import (built_on, is_library_file, is_library_module, is_ours_file, library_name,
@@ -203,3 +203,9 @@ content.register(property, _property);
 def _cached_property(o, weights=True): return Content('cached property', parts=[(' function', o.func)])
 
 content.register(functools.cached_property, _cached_property);
+
+# %% ../../nbs/00f_base.code.ipynb #c0ffee02
+def _context_variable(o, weights=True):
+    return Content('context variable', o.name.encode(), [(' holds', o.get(None))])
+
+content.register(contextvars.ContextVar, _context_variable);

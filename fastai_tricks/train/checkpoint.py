@@ -232,7 +232,7 @@ def write_end(self:Checkpoint): self.has_end = self.write_file(lambda: self._con
 @patch
 def mark_done(self:Checkpoint):
     "Note in the newest checkpoint that the training has ended"
-    if not self.has_end: return
+    if not self.has_end or not self.place.written: return # in other processes than the first nothing is written
     file = self.place.folder/self.place.written[-1]
     self.write_file(lambda: {**read_whole(file), 'done':True}, file.stem)
     self.call = None
