@@ -237,9 +237,9 @@ def after_validate(self:RanksMetrics):
 # %% ../../nbs/26b_train.gather.ipynb #fc30cd86
 @patch
 def after_train(self:RanksMetrics):
-    losses,n = self._seen[True][0],self.learn.iter+1
-    if losses and len(losses)<n: warnings.warn(
-        f"The training metrics of this epoch are of {len(losses)} of its {n} batches: it was resumed in its middle. "
+    losses = self._seen[True][0]
+    if losses and len(losses)<=self.learn.iter and self._measured(): warnings.warn(
+        f"The training metrics of this epoch are of its last {len(losses)} batches: it was resumed in its middle. "
         "Those of validation are whole.", TricksWarning)
     if losses: self._share(losses)
     self.forget(True)
