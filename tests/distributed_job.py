@@ -5,7 +5,7 @@ from fastai.basics import *
 from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
 from fastai.callback.training import GradientAccumulation, GradientClip
-from fastai.metrics import F1Score
+from fastai.metrics import Dice, DiceMulti, F1Score, LossMetric, MatthewsCorrCoef, Perplexity, RocAuc
 import fastai.callback.schedule
 from fastai_tricks.all import *
 from fastai_tricks.base.trial import CheckNet, Strike, check_dls
@@ -115,10 +115,49 @@ def found_rate(world, out):
         learn.fit(1)
     return dict(valley=valley, losses=losses, same=same, after=weights(learn).tolist())
 
+class Margin(Metric):
+    "A metric of a user's own: the widest margin of a batch, and its loss"
+    def reset(self): self.kept = []
+    def accumulate(self, learn): self.kept.append(float(learn.pred.max()-learn.pred.min()+learn.loss)*len(learn.y))
+    @property
+    def value(self): return sum(self.kept)/len(self.kept)
+
+class Confused(Metric):
+    "A metric of a user's own that says what adds up"
+    sums = ('table',)
+    def reset(self): self.table = None
+    def accumulate(self, learn):
+        table = torch.bincount(learn.y*4+learn.pred.argmax(1), minlength=16)
+        self.table = table if self.table is None else self.table+table
+    @property
+    def value(self): return float((self.table*torch.arange(16)).sum())
+
+class NotedLoss(CrossEntropyLossFlat):
+    "Keeps a part of the loss, as `LossMetric` measures it"
+    def __call__(self, pred, y, **kw):
+        self.top = pred.detach().max()
+        return super().__call__(pred, y, **kw)
+
+def share_of_first(pred, y): return (y==y[0]).float().mean() # a mean over items of another batch is another number
+
+def every_metric():
+    "A metric of each kind"
+    counted = [AvgMetric(accuracy), AvgMetric(share_of_first), Dice(), DiceMulti(),
+               F1Score(average='macro'), MatthewsCorrCoef(), RocAuc(), Confused(), Margin()]
+    return counted + [AvgLoss(), AvgSmoothLoss(), Perplexity(), LossMetric('top'), ValueMetric(lambda: 7., 'seven')]
+
+def measures(world):
+    "What metrics of each kind measure in training and validation, whose last batches are smaller than the processes"
+    learn = made(world, n=49, n_valid=17, loss=NotedLoss(weight=torch.arange(1., 5)))
+    learn.metrics,learn.recorder.train_metrics = every_metric(),True
+    with learn.processes(): learn.fit(2)
+    names = list(learn.recorder.metric_names)[1:-1]
+    return {name:floats(o) for name,o in zip(names, zip(*learn.recorder.values))}
+
 def equality(world, out):
     "Everything that must equal one process"
     res = {name:run_case(world, kw, fit) for name,(kw,fit) in cases(world).items()}
-    return dict(res, preds=predictions(world), find=found_rate(world, out))
+    return dict(res, preds=predictions(world), find=found_rate(world, out), metrics=measures(world))
 
 # What makes sense with several processes only
 

@@ -84,6 +84,14 @@ def test_predictions_are_all_there_and_in_order(out, world):
         for k in ('preds','losses','valid','given','single'): assert far(o['preds'][k], one['preds'][k])<1e-6, k
 
 @pytest.mark.parametrize('world', worlds)
+def test_every_metric_is_that_of_one_process(out, world):
+    one, = results(out, 1, 'equality')
+    assert len(one['metrics'])==28
+    for o in results(out, world, 'equality'):
+        assert list(o['metrics'])==list(one['metrics'])
+        for name,values in o['metrics'].items(): assert far_ratio(values, one['metrics'][name])<2e-6, name
+
+@pytest.mark.parametrize('world', worlds)
 def test_lr_find_ends_and_changes_nothing(out, world):
     one, = results(out, 1, 'equality')
     for o in results(out, world, 'equality'):

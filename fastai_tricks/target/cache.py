@@ -10,8 +10,10 @@ __all__ = ['cache_teacher', 'TeacherCache']
 # %% ../../nbs/55a_target.cache.ipynb #3087b27b
 import contextlib, json, math, zlib
 from fastai.basics import *
+from ..base.content import Content
 from ..base.dataset import held_items, item_parts
 from ..base.describe import describe
+from ..base.file_hash import folder_kinds
 from ..base.identity import identity
 from ..data import memory # it tells what its loaders hold
 from .target import plain_tensor
@@ -216,3 +218,14 @@ def _refuse_order(self:TeacherCache, places, learn):
     if len(y)==len(places) and (y==self.labels[places]).all(): return
     raise ValueError(f"The labels of this batch are not those that {self.path} has for its items: "
                      "the loader gives items in another order than it says. Give the teacher itself.")
+
+# %% ../../nbs/55a_target.cache.ipynb #19e0cbf2
+def _folder(path):
+    "The content of a folder of answers; None for any other"
+    if not (path/'meta.json').is_file(): return None
+    try: meta = json.loads((path/'meta.json').read_text())
+    except ValueError: return None
+    if not isinstance(meta, dict) or not {'format','data','files'}<=meta.keys(): return None
+    return Content('answers', parts=[('', {k:v for k,v in meta.items() if k!='teacher'})])
+
+folder_kinds['answers'] = _folder

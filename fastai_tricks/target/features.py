@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/target.features.html.md"""
 __all__ = ['hint_loss', 'Projector']
 
 # %% ../../nbs/55c_target.features.ipynb #dd85cb56
-import difflib
+import difflib, sys
 from fastai.basics import *
 from .target import plain_tensor
 
@@ -62,29 +62,45 @@ class FeatureMatch:
         if self.on: self.seen[key] = out
 
 # %% ../../nbs/55c_target.features.ipynb #a333b0eb
+def written_layers(
+    model:nn.Module, # All or parts of it may be compiled
+)->dict: # In the order of `named_modules()`
+    "The layers of `model` by their names before it was compiled"
+    res = {}
+    for name,o in model.named_modules(): res.setdefault('.'.join(p for p in name.split('.') if p!='_orig_mod'), o)
+    return res
+
+# %% ../../nbs/55c_target.features.ipynb #6cf59606
 def _layer(who, model, name):
     "The layer `name` of `model`"
-    layers = dict(model.named_modules())
+    layers = written_layers(model)
     if name in layers: return layers[name]
     near = difflib.get_close_matches(name, layers, 4) or list(layers)[1:5]
     raise ValueError(f"The {who} has no layer `{name}`. Near: {', '.join(near)}.")
 
 # %% ../../nbs/55c_target.features.ipynb #f96f7d3f
+def forget_compiled():
+    "Have torch compile anew what it has compiled"
+    if 'torch._dynamo' in sys.modules: torch.compiler.reset()
+
+# %% ../../nbs/55c_target.features.ipynb #e2263d1f
 @patch
 def attach(self:FeatureMatch,
     student:nn.Module,
     teacher:nn.Module,
 ):
     "Hook the layers of both"
+    forget_compiled()
     for s,t in self.layers.items():
         for who,model,name in (('student',student,s), ('teacher',teacher,t)):
             layer = _layer(who, model, name)
             self._hooks.append(layer.register_forward_hook(partial(self._keep, (who,name))))
 
-# %% ../../nbs/55c_target.features.ipynb #e2263d1f
+# %% ../../nbs/55c_target.features.ipynb #4d9a8086
 @patch
 def detach(self:FeatureMatch):
     "Leave both networks without hooks, and the projectors without gradients"
+    if self._hooks: forget_compiled()
     for o in self._hooks: o.remove()
     self._hooks = []
     self.forget()

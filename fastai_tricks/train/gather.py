@@ -10,10 +10,13 @@ __all__ = []
 # %% ../../nbs/26b_train.gather.ipynb #34827485
 import functools, itertools, warnings
 from fastai.basics import *
-from fastai.callback.core import GatherPredsCallback
-from fastai.metrics import AccumMetric
+from fastai.learner import ValueMetric
+from fastai.metrics import (AccumMetric, Dice, DiceMulti, LossMetric, accuracy, accuracy_multi, error_rate, mae, mse,
+                            msle, top_k_accuracy)
+from ..base.order import Order
 from ..base.warn import TricksWarning
-from .messages import from_all, sum_over_all
+from .messages import from_all
+from .ranks import RankedLoader
 
 # %% ../../nbs/26b_train.gather.ipynb #13b27a3e
 def interleave(
@@ -25,33 +28,218 @@ def interleave(
     return [o for batches in rounds for o in batches if o is not gone]
 
 # %% ../../nbs/26b_train.gather.ipynb #6f1fdacc
-def add_up(
-    a, # A number, or a dict of numbers
-    b, # The same
-):
-    "The sum of `a` and `b`, key by key for dicts"
-    if not isinstance(a, dict): return a+b
-    return {k:a.get(k, 0)+b.get(k, 0) for k in {**a, **b}}
+def accumulates_as(
+    m:Metric,
+    *classes, # Of metrics
+)->bool:
+    "Does `m` accumulate as one of `classes` does?"
+    return any(type(m).accumulate is o.accumulate for o in classes)
 
 # %% ../../nbs/26b_train.gather.ipynb #95a710f1
+item_means = (accuracy, accuracy_multi, error_rate, mae, mse, msle, top_k_accuracy)
+
+# %% ../../nbs/26b_train.gather.ipynb #91012416
+def sums_of(
+    m:Metric,
+)->tuple: # Names of its attributes
+    "What of `m` adds up; nothing if that is not known"
+    if accumulates_as(m, Dice, DiceMulti): return 'inter','union'
+    if accumulates_as(m, AvgMetric) and getattr(m.func, 'func', m.func) in item_means: return 'total','count'
+    return tuple(getattr(m, 'sums', ()))
+
+# %% ../../nbs/26b_train.gather.ipynb #e638313a
+def add_up(
+    a, # A number, a tensor, a list, a dict of these, or None
+    b, # The same
+):
+    "The sum of `a` and `b`, key by key for dicts; what is None counts nothing"
+    if a is None or b is None: return ifnone(a, b)
+    if not isinstance(a, dict): return a+b
+    return {k:add_up(a.get(k), b.get(k)) for k in {**a, **b}}
+
+# %% ../../nbs/26b_train.gather.ipynb #90ac0763
+def adds_up(
+    m:Metric,
+)->bool:
+    "Does what slices gave to `m` add up? If not, it must see whole batches"
+    return bool(sums_of(m)) or accumulates_as(m, AccumMetric, Metric)
+
+# %% ../../nbs/26b_train.gather.ipynb #421716ee
+def _same_for_all(m):
+    "Say so if the value of `m` is another in each process"
+    values = [float('nan') if o is None else o for o in from_all(getattr(m.value, 'tolist', lambda: m.value)())]
+    if all(np.array_equal(o, values[0], equal_nan=True) for o in values): return
+    warnings.warn(f"The metric `{m.name}` is that of process 0's share: its value is another in each process, "
+                  f"and {type(m).__name__} cannot be added up. "
+                  "Count it in a metric with `sums`, see the page on what all have measured.", TricksWarning)
+
+# %% ../../nbs/26b_train.gather.ipynb #4178951c
 def share_metric(
-    m:Metric, # Has seen the slices of this process; changed in place
+    m:Metric, # One that `adds_up`, and has seen the slices of this process; changed in place
 ):
     "Make the state of metric `m` that of all processes"
-    if isinstance(m, (AvgMetric,AvgLoss)): m.total,m.count = sum_over_all([m.total, m.count])
-    elif isinstance(m, AccumMetric): m.preds,m.targs = [interleave(from_all(o)) for o in (m.preds, m.targs)]
-    elif hasattr(m, 'inter') and hasattr(m, 'union'): # the Dice family
-        m.inter = functools.reduce(add_up, from_all(m.inter))
-        m.union = functools.reduce(add_up, from_all(m.union))
-    elif not isinstance(m, (ValueMetric,AvgSmoothLoss)):
-        warnings.warn(f"The metric `{m.name}` is that of process 0's share: {type(m).__name__} cannot be added up. "
-                      "Derive it from `AvgMetric` or `AccumMetric`.", TricksWarning)
+    if accumulates_as(m, Metric): return _same_for_all(m)
+    names = sums_of(m)
+    if not names: m.preds,m.targs = [interleave(from_all(o)) for o in (m.preds, m.targs)]
+    for name in names:
+        total = functools.reduce(add_up, from_all(to_detach(getattr(m, name), gather=False)))
+        setattr(m, name, total)
 
-# %% ../../nbs/26b_train.gather.ipynb #dbb19a05
-def share_preds(
-    cb:GatherPredsCallback, # Changed in place
+# %% ../../nbs/26b_train.gather.ipynb #f7ef8f63
+class WholeBatch:
+    "What a Learner has after a batch, put together from the slices of all processes"
+    same = 'training loss_func model dls dl epoch n_epoch train_iter opt metrics'.split() # alike in all processes
+    def __init__(self,
+        learn:Learner, # What is alike in all processes is read from it
+        loss:Tensor, # Of the whole batch
+        n:int, # Items
+        slices=(), # Of predictions and targets; none: they are not known
+    ):
+        self.learn,self.loss,self.yb = learn,loss,(torch.empty(n),)
+        if slices: self.pred,self.yb = to_device(to_concat(slices), getattr(learn.dl, 'device', None) or 'cpu')
+
+    @property
+    def y(self): return detuplify(self.yb)
+    def to_detach(self, b, cpu=True, gather=True): return to_detach(b, cpu, False)
+    def __getattr__(self, name):
+        if name in WholeBatch.same: return getattr(self.learn, name)
+        raise ValueError(f"A metric reads `learn.{name}`, and each process has that of its own slice only. "
+                         "Measure `learn.pred`, `learn.yb` and `learn.loss`, or name in `sums` what adds up.")
+
+# %% ../../nbs/26b_train.gather.ipynb #ffc50ab2
+def measure_whole(
+    m:Metric, # Changed in place
+    batches, # Of `WholeBatch`
 ):
-    "Make the predictions that `cb` has collected those of all processes"
-    for name in ('preds','targets','inputs','losses'):
-        batches = cb.__dict__.get(name)
-        if isinstance(batches, list): setattr(cb, name, interleave(from_all(batches)))
+    "What `m` measures when it sees `batches`"
+    m.reset()
+    for o in batches:
+        if isinstance(m, LossMetric):
+            with torch.no_grad(): o.loss_func(o.pred, *o.yb) # it keeps the part of the loss that is measured
+        m.accumulate(o)
+
+# %% ../../nbs/26b_train.gather.ipynb #0c1538f4
+def needs_batches(
+    m:Metric,
+)->bool:
+    "Must `m` see predictions and targets of whole batches?"
+    return not adds_up(m) and not accumulates_as(m, AvgLoss, AvgSmoothLoss)
+
+# %% ../../nbs/26b_train.gather.ipynb #634e506a
+def whole_batches(
+    learn:Learner,
+    losses, # Loss and number of items of each batch
+    slices, # Predictions and targets of this process, a pair for each batch; none: only the losses are wanted
+)->list: # Of `WholeBatch`
+    "The batches of all processes"
+    rounds = list(itertools.zip_longest(*from_all(slices)))
+    parts = [[o for o in parts if o is not None] for parts in rounds] or [()]*len(losses)
+    return [WholeBatch(learn, loss, n, o) for (loss,n),o in zip(losses, parts, strict=True)]
+
+# %% ../../nbs/26b_train.gather.ipynb #c3c5d242
+class RanksMetrics(Callback):
+    "Make what metrics have measured in this process that of all"
+    order = Order.RANK
+    in_export = False # the exported Learner needs no processes
+    not_state = ('_metrics','_seen') # of this process alone
+    def __init__(self,
+        ranks, # Has the losses of validation, see `Ranks`
+    ):
+        self._ranks = ranks
+        self._metrics = None # those of the Learner, while the recorder has but some of them
+        self._seen = {True:([],[]), False:([],[])} # losses and slices of whole batches, in training and in validation
+
+# %% ../../nbs/26b_train.gather.ipynb #ff5dd0f5
+@patch(as_prop=True)
+def _recorder(self:RanksMetrics): return first(o for o in self.learn.cbs if isinstance(o, Recorder) and o.run)
+
+# %% ../../nbs/26b_train.gather.ipynb #5176b73b
+@patch
+def _measured(self:RanksMetrics)->list:
+    "The metrics of the part of the training that is under way"
+    recorder = self._recorder
+    wanted = recorder and (recorder.train_metrics if self.training else recorder.valid_metrics)
+    return list(self.learn.metrics) if wanted else []
+
+# %% ../../nbs/26b_train.gather.ipynb #792a118b
+@patch
+def hand_back(self:RanksMetrics):
+    "Give the Learner all of its metrics"
+    if self._metrics is not None: self.learn.metrics = self._metrics
+    self._metrics = None
+
+# %% ../../nbs/26b_train.gather.ipynb #70a6b3f4
+@patch
+def forget(self:RanksMetrics,
+    training:bool, # In training, or in validation?
+):
+    "Begin to measure"
+    self.hand_back()
+    self._seen[training] = [],[]
+
+# %% ../../nbs/26b_train.gather.ipynb #12f5618e
+@patch
+def before_train(self:RanksMetrics): self.forget(True)
+
+# %% ../../nbs/26b_train.gather.ipynb #22f2235b
+@patch
+def before_validate(self:RanksMetrics): self.forget(False)
+
+# %% ../../nbs/26b_train.gather.ipynb #19ea2c05
+@patch
+def after_batch(self:RanksMetrics):
+    learn = self.learn
+    if not len(learn.yb) or not isinstance(learn.dl, RankedLoader): return
+    metrics,sizes = self._measured(),learn.dl.sizes(learn.iter)
+    if not metrics: return
+    self._keep_slice(metrics, sizes)
+    self._metrics,borrowed = learn.metrics,not sizes[rank_distrib()]
+    learn.metrics = [o for o in metrics if adds_up(o) and not borrowed]
+
+# %% ../../nbs/26b_train.gather.ipynb #dd40ef6a
+@patch
+def _keep_slice(self:RanksMetrics, metrics, sizes):
+    "Keep of this batch what `metrics` will ask for when its slices are put together"
+    losses,slices = self._seen[self.training]
+    if self.training: losses.append((self.learn.loss.detach(), sum(sizes))) # of the whole batch already
+    if not sizes[rank_distrib()] or not any(map(needs_batches, metrics)): return
+    slices.append(to_detach((self.learn.pred,self.learn.yb), gather=False))
+
+# %% ../../nbs/26b_train.gather.ipynb #1646d926
+@patch
+def after_cancel_batch(self:RanksMetrics): self.hand_back()
+
+# %% ../../nbs/26b_train.gather.ipynb #e55ddb1d
+@patch
+def on_error(self:RanksMetrics, learn):
+    for training in (True,False): self.forget(training)
+
+# %% ../../nbs/26b_train.gather.ipynb #3ff5a37d
+@patch
+def _share(self:RanksMetrics, losses):
+    "Make all metrics those of all processes; `losses` are those of the whole batches"
+    metrics,(_,slices) = self._measured(),self._seen[self.training]
+    for m in filter(adds_up, metrics): share_metric(m)
+    apart = [m for m in metrics if not adds_up(m)]
+    if not apart: return
+    batches = whole_batches(self.learn, [(torch.as_tensor(o).float(), n) for o,n in losses], slices)
+    for m in apart: measure_whole(m, batches)
+
+# %% ../../nbs/26b_train.gather.ipynb #e10cee58
+@patch
+def after_validate(self:RanksMetrics):
+    if not isinstance(self.learn.dl, RankedLoader) or not self._recorder: return
+    losses,loss = self._ranks.valid_losses(),self._recorder.loss
+    loss.total,loss.count = sum(o*n for o,n in losses),sum(n for _,n in losses)
+    self._share(losses)
+    self.forget(False)
+
+# %% ../../nbs/26b_train.gather.ipynb #fc30cd86
+@patch
+def after_train(self:RanksMetrics):
+    losses = self._seen[True][0]
+    if losses and len(losses)<=self.learn.iter and self._measured(): warnings.warn(
+        f"The training metrics of this epoch are of its last {len(losses)} batches: it was resumed in its middle. "
+        "Those of validation are whole.", TricksWarning)
+    if losses: self._share(losses)
+    self.forget(True)

@@ -14,8 +14,9 @@ from datetime import timedelta
 from fastai.basics import *
 from .messages import control_group, model_tensors, send_tensors
 from .ranks import ranked
+from .gather import RanksMetrics
 from .shared_loss import Ranks
-from .rank_callbacks import RanksFirst, RanksLast, is_writer
+from .rank_callbacks import RanksFirst, RanksLast, RanksMeasured, is_writer
 from .agree import agreeing
 
 # %% ../../nbs/26f_train.processes.ipynb #97f55f90
@@ -78,7 +79,8 @@ class SharedLearner:
         self.loaders,self.logger = list(learn.dls.loaders),learn.logger
         self.ranks = Ranks(num_distrib())
         self.ranks.ddp_options = ddp_options or {}
-        self.cbs = [self.ranks, RanksFirst(self.ranks, only_first), RanksLast(self.ranks)]
+        metrics = RanksMetrics(self.ranks)
+        self.cbs = [self.ranks, RanksFirst(self.ranks, only_first), metrics, RanksMeasured(metrics), RanksLast(self.ranks)]
 
 # %% ../../nbs/26f_train.processes.ipynb #be4c7269
 @patch

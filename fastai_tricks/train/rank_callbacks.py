@@ -15,9 +15,9 @@ from fastai.callback.progress import CSVLogger, ProgressCallback
 from fastai.callback.schedule import LRFinder
 from ..base.reload import has_role
 from ..base.order import Order
-from .messages import model_tensors, send_tensors
+from .messages import from_all, model_tensors, send_tensors
 from .ranks import RankedLoader, ranked
-from .gather import share_metric, share_preds
+from .gather import RanksMetrics, interleave
 from .shared_loss import Ranks
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #0aab1861
@@ -55,13 +55,18 @@ class RanksFirst(Callback):
         self._ranks,self._only_first = ranks,tuple(only_first)
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #6879d748
+def written_elsewhere(content, stem)->bool:
+    "What a checkpoint does in other processes than the first: nothing was written here"
+    return False
+
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #61a38693
 @patch
 def _silence(self:RanksFirst):
     "Switch off what writes, but in process 0"
     if not rank_distrib(): return
     for o in self.learn.cbs:
         if is_writer(o, self._only_first): o.run = False
-        if has_role(o, 'checkpoint'): o.write_file = noop
+        if has_role(o, 'checkpoint'): o.write_file = written_elsewhere
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #c004f3d7
 @patch
@@ -116,36 +121,41 @@ def before_batch(self:RanksFirst):
 @patch
 def after_pred(self:RanksFirst): self._ranks.put_plain()
 
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #1cec9383
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #0e6e7893
 @patch
 def after_cancel_batch(self:RanksFirst): self._ranks.put_plain()
 
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #f9c08c55
-@patch(as_prop=True)
-def _recorder(self:RanksFirst): return first(o for o in self.learn.cbs if isinstance(o, Recorder) and o.run)
-
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #91517111
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #ed8325ed
 @patch
 def after_train(self:RanksFirst):
     send_tensors(o.detach() for o in self.learn.model.buffers())
-    recorder = self._recorder
-    if recorder is None or not recorder.train_metrics: return
-    for m in recorder._train_mets: share_metric(m)
+
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #973e6079
+def share_preds(
+    cb:GatherPredsCallback, # Changed in place
+):
+    "Make the predictions that `cb` has collected those of all processes"
+    for name in ('preds','targets','inputs','losses'):
+        batches = cb.__dict__.get(name)
+        if isinstance(batches, list): setattr(cb, name, interleave(from_all(batches)))
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #d6c42c93
 @patch
 def after_validate(self:RanksFirst):
     if not isinstance(self.learn.dl, RankedLoader): return
-    if self._recorder: self._share_valid_metrics(self._recorder)
     for o in self.learn.cbs:
         if isinstance(o, GatherPredsCallback) and hasattr(o, 'preds'): share_preds(o)
 
-# %% ../../nbs/26d_train.rank_callbacks.ipynb #5149f1f2
-@patch
-def _share_valid_metrics(self:RanksFirst, recorder):
-    for m in recorder._valid_mets:
-        if m is not recorder.loss: share_metric(m)
-    recorder.loss.total,recorder.loss.count = self._ranks.valid_loss()
+# %% ../../nbs/26d_train.rank_callbacks.ipynb #0286be97
+class RanksMeasured(Callback):
+    "What comes right after the recorder"
+    order = Recorder.order+.5
+    in_export = False # the exported Learner needs no processes
+    def __init__(self,
+        measures:RanksMetrics, # Has the metrics
+    ): self._measures = measures
+
+    def after_batch(self): self._measures.hand_back()
 
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #d9d714e0
 class RanksLast(Callback):

@@ -78,24 +78,22 @@ def after_loss(self:Ranks):
     else: self._valid_shares.append((*share.tolist(), n))
 
 # %% ../../nbs/26c_train.shared_loss.ipynb #e7d61239
-def whole_loss(
+def whole_losses(
     parts, # For each process a list of batches: loss times divisor, divisor, items
     reduction:str, # Of the loss: 'mean' or 'sum'
-)->tuple: # As `AvgLoss` counts them
-    "Sum of losses times items, and number of items, over all batches of all processes"
-    total,count = 0.,0
+)->list: # A pair for each batch
+    "Loss and number of items of each whole batch"
+    res = []
     for slices in itertools.zip_longest(*parts, fillvalue=(0.,0.,0)):
         loss,d,n = map(sum, zip(*slices))
-        if reduction=='sum': d = 1
-        total += loss/d*n
-        count += n
-    return total,count
+        res.append((loss if reduction=='sum' else loss/d, n))
+    return res
 
 # %% ../../nbs/26c_train.shared_loss.ipynb #1e154d28
 @patch
-def valid_loss(self:Ranks):
-    "Sum and count of the loss in validation, as of one process"
-    return whole_loss(from_all(self._valid_shares), self._loss_info.reduction)
+def valid_losses(self:Ranks)->list: # A pair for each batch
+    "Loss and number of items of each batch in validation, as of one process"
+    return whole_losses(from_all(self._valid_shares), self._loss_info.reduction)
 
 # %% ../../nbs/26c_train.shared_loss.ipynb #bed1815f
 @patch

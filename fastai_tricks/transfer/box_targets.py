@@ -73,6 +73,7 @@ def loss_terms(
 # %% ../../nbs/81c_transfer.box_targets.ipynb #37f6cf9c
 class LossTerm(Metric):
     "Mean of one term of the loss over the batches; a column of the recorder"
+    sums = ('total','count') # what several processes put together
     def __init__(self,
         name:str, # One of `loss_names`
     ): self._name,self.i = name,loss_names.index(name)

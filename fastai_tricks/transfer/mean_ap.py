@@ -27,6 +27,7 @@ def _torchmetrics():
 # %% ../../nbs/81b_transfer.mean_ap.ipynb #6ff41e9e
 class MeanAP(Metric):
     "Mean average precision over classes, 0 to 1"
+    sums = ('preds','targs') # what several processes put together
     def __init__(self,
         kind:str='voc', # 'voc': boxes that overlap by half count as found; 'coco': the mean over overlaps of .5 to .95
     ):

@@ -36,6 +36,7 @@ def ious(
 # %% ../../nbs/83a_transfer.miou.ipynb #14698cfd
 class _Confusion(Metric):
     "Base of metrics of the whole validation set's confusion table"
+    sums = ('table',) # what several processes put together
     def __init__(self,
         ignore:int=None, # Index of pixels that do not count; None: all count
     ): self.ignore,self.table = ignore,None
