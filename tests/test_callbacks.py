@@ -36,7 +36,9 @@ base_classes = {'Mixer', 'TargetCallback', 'TrickCallback'}
 def alone(tmp_path):
     "Functions that give one callback each, of all that can be made and stand in a fit of images with labels"
     teacher = CheckNet(4)
-    own = dict(Checkpoint=lambda o: o(tempfile.mkdtemp(dir=tmp_path)), Distill=lambda o: o(teacher, features={'0.0':'0.0'}))
+    own = dict(
+        Checkpoint=lambda o: o(tempfile.mkdtemp(dir=tmp_path)),
+        Distill=lambda o: o(teacher, features={'0.0':'0.0'}))
     for o in dict.fromkeys(callbacks()):
         name = o.__name__
         if name.startswith('_') or name in of_boxes_and_masks|base_classes: continue

@@ -20,7 +20,8 @@ def differences(archs):
         if a!=b: res[arch] = sorted(a^b)[:4]
     return res
 
-few = ['edgenext_small_rw', 'xcit_nano_12_p16_224', 'beit_base_patch16_224', 'levit_128', 'cait_xxs24_224', 'crossvit_tiny_240',
+few = ['edgenext_small_rw', 'xcit_nano_12_p16_224', 'beit_base_patch16_224', 'levit_128', 'cait_xxs24_224',
+       'crossvit_tiny_240',
        'swinv2_tiny_window8_256', 'volo_d1_224', 'coatnet_0_rw_224', 'mobilevit_xxs', 'deit_tiny_distilled_patch16_224',
        'twins_pcpvt_small', 'maxvit_tiny_rw_224']
 

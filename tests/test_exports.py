@@ -25,7 +25,8 @@ def learner(**kwargs): return Learner(small(), net(), loss_func=CrossEntropyLoss
 def public(base):
     "The public classes of the package under `base`"
     names = vars(package).items()
-    return [o for k,o in names if inspect.isclass(o) and issubclass(o, base) and o.__module__.startswith('fastai_tricks')]
+    ours = [o for k,o in names if inspect.isclass(o) and o.__module__.startswith('fastai_tricks')]
+    return [o for o in ours if issubclass(o, base)]
 
 # What a class cannot be made without
 needed = dict(

@@ -6,7 +6,8 @@ from pathlib import Path
 import cloudpickle, numpy as np, pandas as pd, pytest, torch
 from fastai.callback.tracker import EarlyStoppingCallback
 from fastai.callback.training import GradientClip
-from fastai.vision.all import Adam, Callback, CrossEntropyLossFlat, FocalLossFlat, Image, L, Resize, Recorder, nn, tensor
+from fastai.vision.all import (Adam, Callback, CrossEntropyLossFlat, FocalLossFlat, Image, L, Resize, Recorder, nn,
+                               tensor)
 from fastai_tricks.all import MixUp, tricks
 from fastai_tricks.base.content import content_hash
 from fastai_tricks.base.identity import identity
@@ -118,7 +119,8 @@ def check(n, seed):
 def test_one_place_is_another_key_and_another_process_is_none(n):
     code = f"import test_identity as t; print(*t.check({n}, 5))"
     env = {**os.environ, 'PYTHONHASHSEED':'7', 'PYTHONPATH':os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    there = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, env=env, timeout=600)
+    command = [sys.executable, '-W', 'ignore', '-c', code]
+    there = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     assert there.stdout.split()==check(n, 5), there.stderr
 
 def test_a_pickle_is_what_it_was_made_of():
@@ -134,7 +136,8 @@ def identities(learn): return {type(o).__name__:identity(o) for o in learn.cbs i
 def test_no_training_changes_what_a_callback_is():
     "A callback is the same before and after a fit, and its record has the same key"
     for name,trick in tricks.items():
-        if not isinstance(trick.source, type) or any(v is inspect.Parameter.empty for v in trick.params.values()): continue
+        needs = any(v is inspect.Parameter.empty for v in trick.params.values())
+        if needs or not isinstance(trick.source, type): continue
         spec = trick.apply(check_spec())
         learn,key = silent_learner(spec),spec.key()
         before = identities(learn)

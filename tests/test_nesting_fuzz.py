@@ -1,13 +1,15 @@
 """Random nesting of runs, over random combinations of tricks, seed fixed.
 
 Validations within a fit change nothing, to the last bit.
-After cancels, fits within a fit and interrupts, also a second one while callbacks clean up, a Learner is as a plain one."""
+After cancels, fits within a fit and interrupts, also a second one while callbacks clean up,
+a Learner is as a plain one."""
 import random, tempfile, warnings
 from functools import partial
 from pathlib import Path
 import pytest, torch
 from fastai.vision.all import (CancelBatchException, CancelEpochException, CancelFitException, CancelStepException,
-                               CancelTrainException, CancelValidException, Callback, GradientAccumulation, MixedPrecision,
+                               CancelTrainException, CancelValidException, Callback, GradientAccumulation,
+                               MixedPrecision,
                                accuracy)
 from fastai_tricks.base.amp import AMP
 from fastai_tricks.base.callback import TrickCallback
