@@ -13,7 +13,9 @@ from fastai.vision.all import *
 from fastai.callback.progress import ProgressCallback
 from .build import build_model
 from .order import Order
-from .trial import CheckNet, Overflow, check_dls, pickle_without, same_trail, silent_learner, trail, train_silently
+from . import callback # a fit is a run, and what a run within it changes is put back
+from .trial import CheckNet, Overflow, check_dls, pickle_without, silent_learner
+from .trial import same_trail, trail, train_silently
 from .amp import AMP
 from .laws import LawBroken, check_validation, fit_events, law, must
 
@@ -82,7 +84,7 @@ def first_line(
 
 # %% ../../nbs/09a_base.companions.ipynb #616e5d1c
 class Inside(Callback):
-    "Validate and predict at every event of a fit"
+    "Validate and predict at every event of a fit, twice at each"
     in_export = False
     def __init__(self,
         order:float=Order.LOSS, # Among the callbacks of the event
@@ -90,11 +92,12 @@ class Inside(Callback):
     ):
         self.order,self._busy = order,False
         self.records = [] # what `validate` returned
-        for o in events: setattr(self, o, self.look)
+        for o in events: setattr(self, o, partial(self.look, [None]*2))
 
-    def look(self):
-        "Validate and predict, unless it is this that calls"
-        if self._busy: return
+    def look(self, left):
+        "Validate and predict, as often as `left` is long, unless it is this that calls"
+        if self._busy or not left: return
+        left.pop()
         self._busy = True
         try:
             self.records.append(self.learn.validate())
@@ -103,7 +106,7 @@ class Inside(Callback):
 
 # %% ../../nbs/09a_base.companions.ipynb #6c46f5cb
 def _validated_and_trained(spec, *cbs):
-    "A Learner of `spec` that validated, then trained with `cbs`; all that the training gave; and what `validate` returned"
+    "A Learner of `spec` that validated, then trained with `cbs`; what the training gave, and `validate` before it"
     learn = silent_learner(spec)
     record = learn.validate()
     spec.train(learn.add_cbs(cbs))
