@@ -20,7 +20,8 @@ for _room in _rooms():
     globals().update({o:getattr(_module, o) for o in _module.__all__})
     __all__ += _module.__all__
 
-for _name,_trick in tricks.items(): # `mixup` beside `MixUp`; a name that stands for more, as `nag` does, keeps what it is
+# `mixup` beside `MixUp`; a name that stands for more, as `nag` does, keeps what it is
+for _name,_trick in tricks.items():
     if _name not in globals():
         globals()[_name] = _trick
         __all__.append(_name)

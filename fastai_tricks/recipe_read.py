@@ -56,8 +56,8 @@ def _is_name(v): return re.fullmatch(r'[\w-][\w. -]*', v) is not None and '..' n
 def _check_name(key, v):
     "Refuse a text that could be an address or a path"
     if _is_name(v): return
-    raise ValueError(f"`{key}` is {v!r}, and not a plain name. A file may come from anybody, so it names no address and no "
-                     "path. If you trust it, pass `trust=True` (or `--trust`).")
+    raise ValueError(f"`{key}` is {v!r}, and not a plain name. "
+                     "A file may come from anybody, so it names no address and no path. If you trust it, pass `trust=True` (or `--trust`).")
 
 # %% ../nbs/60a_recipe_read.ipynb #9f9b57cd
 def _check_kind(key, v, usual):
@@ -66,7 +66,8 @@ def _check_kind(key, v, usual):
         if not isinstance(v, bool): raise ValueError(f"`{key}` is true or false, got {v!r}.")
     elif isinstance(usual, str):
         if not isinstance(v, str): raise ValueError(f"`{key}` is a text, as {usual!r}, got {v!r}.")
-    elif isinstance(usual, numbers.Real) or isinstance(v, numbers.Real) and not isinstance(v, bool): check_number(key, v)
+    elif isinstance(usual, numbers.Real) or (isinstance(v, numbers.Real) and not isinstance(v, bool)):
+        check_number(key, v)
     elif isinstance(v, (list,tuple)):
         for o in v: _check_kind(key, o, None)
     elif not isinstance(v, (str,bool)): raise ValueError(f"`{key}` is a {type(v).__name__}, as no argument of a trick.")

@@ -225,8 +225,8 @@ def refuse_shared(
     "Raise a `ValueError` if one of our callbacks has gone to another Learner since"
     for o in learn.cbs:
         if not has_role(o, 'callback') or o.learn is learn: continue
-        raise ValueError(f"{o!r} is in two Learners, and the other one has it. Give each one of its own: `cb.fresh()`, or "
-                         f"`cbs={type(o).__name__}` to have it made.")
+        raise ValueError(f"{o!r} is in two Learners, and the other one has it. "
+                         f"Give each one of its own: `cb.fresh()`, or `cbs={type(o).__name__}` to have it made.")
 
 # %% ../../nbs/06_base.callback.ipynb #4d38c373
 def _cleaned_up(f):

@@ -139,7 +139,8 @@ def _name_what_is_left(file):
     if not names: return
     parts = ', '.join(f'`{o.removeprefix(_package+".")}`' for o in names)
     warnings.warn(f"{Path(file).name} loads only where `{_package}` is installed: it holds {parts}. "
-                  "For elsewhere save the weights by `learn.save`, or convert the network by `torch.export`.", TricksWarning)
+                  "For elsewhere save the weights by `learn.save`, or convert the network by `torch.export`.",
+                  TricksWarning)
 
 # %% ../../nbs/05e_base.export.ipynb #60528b13
 @contextmanager

@@ -22,7 +22,8 @@ _place = ( # where the Learner is
     'epoch','n_epoch','iter','n_iter','train_iter','pct_train','training',
     'dl','xb','yb','pred','loss','loss_grad','smooth_loss','scaler','logger','_metrics')
 _counting = ( # what of fastai's counts in a fit or in a validation
-    Recorder, ProgressCallback, GatherPredsCallback, MixedPrecision, ParamScheduler, GradientAccumulation, TrackerCallback)
+    Recorder, ProgressCallback, GatherPredsCallback, MixedPrecision, ParamScheduler, GradientAccumulation,
+    TrackerCallback)
 
 # %% ../../nbs/05c_base.kept.ipynb #ecb66622
 def _one_level(o):

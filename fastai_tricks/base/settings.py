@@ -104,7 +104,8 @@ def _module(o, weights=True):
 content.register(nn.Module, _module);
 
 # %% ../../nbs/00i_base.settings.ipynb #87d381a3
-_event_names = [*(o for o in vars(event) if not o.startswith('_')), 'setup', 'teardown'] # `TrickCallback` calls these two
+_event_names = [o for o in vars(event) if not o.startswith('_')]
+_event_names += ['setup','teardown'] # `TrickCallback` calls these two
 
 # %% ../../nbs/00i_base.settings.ipynb #77040651
 def _argument_names(cls):
@@ -114,7 +115,7 @@ def _argument_names(cls):
     return {n for f in inits for n in list(inspect.signature(f).parameters)[1:]}
 
 # %% ../../nbs/00i_base.settings.ipynb #b2059ed6
-_of_fastai = ('learn','run','_init','_state','__stored_args__') # what fastai and `TrickCallback` write into every callback
+_of_fastai = ('learn','run','_init','_state','__stored_args__') # what fastai and we write into every callback
 
 def _stored_by_own(cls):
     "Attributes that methods of the callback class `cls` store"

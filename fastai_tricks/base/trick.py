@@ -179,4 +179,5 @@ def card(self:Trick)->list: # Pairs of heading and text
 
 # %% ../../nbs/07_base.trick.ipynb #15019362
 @patch
-def _repr_markdown_(self:Trick): return f'**{md_code(repr(self))}**: {md_text(self.doc)}\n\n' + md_table(self.card(), ('',''))
+def _repr_markdown_(self:Trick):
+    return f'**{md_code(repr(self))}**: {md_text(self.doc)}\n\n' + md_table(self.card(), ('',''))

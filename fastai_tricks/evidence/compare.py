@@ -57,7 +57,8 @@ def _difference(x, ran, w):
     seeds = ran[w!=0].all(0)
     if seeds.any(): return np.tensordot(w[w!=0], x[w!=0][:,seeds], 1)
     arms = ', '.join(map(str, np.flatnonzero(w)))
-    raise ValueError(f"No seed has all of the arms {arms}, which are compared. Train what is missing, or leave them out.")
+    raise ValueError(f"No seed has all of the arms {arms}, which are compared. "
+                     "Train what is missing, or leave them out.")
 
 # %% ../../nbs/71h_evidence.compare.ipynb #0e32d1fd
 def _fitted(x, ran, design):

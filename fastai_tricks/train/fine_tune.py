@@ -38,7 +38,7 @@ def _check_fine_tune(epochs, base_lr, freeze_epochs, lr_mult, warmup_pct, kwargs
 @patch
 def fine_tune_cos(self:Learner,
     epochs:int, # Epochs with all layers
-    base_lr:float|slice=2e-3, # Peak rate of the head while the body is frozen, half of it after that; or a slice, see above
+    base_lr:float|slice=2e-3, # Peak rate of the head while the body is frozen, half of it after that; or a slice
     freeze_epochs:int=1, # Epochs with the head alone; 0: none
     lr_mult:float=100, # The first layers learn at `base_lr/lr_mult`; a slice of two says it itself
     warmup_pct:float=.3, # Share of the second phase that warms up, 0 to 1

@@ -80,7 +80,8 @@ class SharedLearner:
         self.ranks = Ranks(num_distrib())
         self.ranks.ddp_options = ddp_options or {}
         metrics = RanksMetrics(self.ranks)
-        self.cbs = [self.ranks, RanksFirst(self.ranks, only_first), metrics, RanksMeasured(metrics), RanksLast(self.ranks)]
+        first_and_last = RanksFirst(self.ranks, only_first),RanksLast(self.ranks)
+        self.cbs = [self.ranks, first_and_last[0], metrics, RanksMeasured(metrics), first_and_last[1]]
 
 # %% ../../nbs/26f_train.processes.ipynb #be4c7269
 @patch
