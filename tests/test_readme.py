@@ -13,7 +13,7 @@ def pets(tmp_path):
     from fastai_tricks.data.samples import tiny_arrays
     arrays = tiny_arrays()
     (tmp_path/'images').mkdir()
-    for i in range(40):
+    for i in range(120): # a batch of 64 and some to measure with
         name = 'Birman' if arrays['train_y'][i]%2 else 'beagle'
         Image.fromarray(arrays['train_x'][i]).convert('RGB').save(tmp_path/'images'/f'{name}_{i}.jpg')
     return tmp_path

@@ -328,9 +328,10 @@ class Visit:
         self.page.wait_for_load_state(until, timeout=90_000)
         return self.page
 
-def test_no_page_complains_or_asks_another_host(browser, url, site):
+@pytest.mark.parametrize('every', (5, pytest.param(1, marks=pytest.mark.slow)))
+def test_no_page_complains_or_asks_another_host(browser, url, site, every):
     with Visit(browser) as v:
-        for p in sorted(site.rglob('*.html')): v.go(f'{url}/{p.relative_to(site).as_posix()}')
+        for p in sorted(site.rglob('*.html'))[::every]: v.go(f'{url}/{p.relative_to(site).as_posix()}')
         assert v.errors==[]
         assert [o for o in v.asked if not o.startswith((url, 'data:', 'blob:'))]==[]
 
@@ -408,10 +409,11 @@ def test_the_sidebar_works_on_a_phone(browser, url):
         page.wait_for_url('**/target.mixup.html*', timeout=30_000)
         assert page.evaluate('document.documentElement.scrollWidth') <= 392 # nothing sticks out to the right
 
-def test_tables_and_code_scroll_inside_on_a_phone(browser, url, site):
+@pytest.mark.parametrize('every', (3, pytest.param(1, marks=pytest.mark.slow)))
+def test_tables_and_code_scroll_inside_on_a_phone(browser, url, site, every):
     with Visit(browser, 390, 800) as v:
         wide = {}
-        for p in sorted(site.rglob('*.html')):
+        for p in sorted(site.rglob('*.html'))[::every]:
             w = v.go(f'{url}/{p.relative_to(site).as_posix()}', 'load').evaluate('document.documentElement.scrollWidth')
             if w>392: wide[p.name] = w
         assert wide=={}

@@ -21,6 +21,7 @@ class Order:
     TARGET = 4 # Tricks that change inputs or targets, and the one loss they make
     LOSS = 5 # The loss of this process becomes its share of the whole
     CALL = 9.5 # What changes how the model is called
+    MEASURED = 50.5 # Right after fastai's recorder has measured a batch
     LOG = 61 # Show what was logged
     CHECKPOINT = 10**6 # Write down all of the training
     RESUME = CHECKPOINT+1 # Put back all of a training

@@ -149,7 +149,7 @@ def after_validate(self:RanksFirst):
 # %% ../../nbs/26d_train.rank_callbacks.ipynb #0286be97
 class RanksMeasured(Callback):
     "What comes right after the recorder"
-    order = Recorder.order+.5
+    order = Order.MEASURED
     in_export = False # the exported Learner needs no processes
     def __init__(self,
         measures:RanksMetrics, # Has the metrics
