@@ -16,7 +16,7 @@ from .base.describe import describe
 from .base.reload import has_role
 from .base.order import Order
 from .base.build import seed_everything
-from .base.here import check_writable, versions
+from .base.here import check_writable, read_json, versions
 from .data.folders import named_dls
 from .data.key import data_key, data_summary
 from .data.wait import DataWait
@@ -52,7 +52,7 @@ def read_record(
 )->dict: # Name to value; None: there is no training
     "What was asked for when the training in `folder` began"
     file = Path(folder).expanduser()/'run.json'
-    return json.loads(file.read_text())['args'] if file.exists() else None
+    return read_json(file)['args'] if file.exists() else None
 
 # %% ../nbs/61_training.ipynb #a4db204b
 class OtherTraining(ValueError):

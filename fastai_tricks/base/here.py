@@ -8,7 +8,7 @@ Docs: https://fastai-tricks.github.io/fastai_tricks/base.here.html.md"""
 __all__ = ['check_writable']
 
 # %% ../../nbs/09d_base.here.ipynb #09b34392
-import contextlib, functools, platform, subprocess, tempfile
+import contextlib, functools, json, platform, subprocess, tempfile
 from pathlib import Path
 import fastai, torch, torchvision
 from .. import __version__
@@ -52,3 +52,12 @@ def check_writable(
     finally:
         for o in new:
             with contextlib.suppress(OSError): o.rmdir()
+
+# %% ../../nbs/09d_base.here.ipynb #fa110003
+def read_json(
+    file, # A file that is there
+)->dict:
+    "What the record `file` holds"
+    try: return json.loads(Path(file).read_text())
+    except ValueError as e: raise ValueError(
+        f"{file} is damaged or incomplete: {e}. Put it back, or give another folder.") from e

@@ -16,9 +16,14 @@ from .warn import TricksWarning
 # %% ../../nbs/02b_base.loaders.ipynb #85f6f9dc
 _torch_options = ('pin_memory','num_workers','timeout','persistent_workers','pin_memory_device')
 
-def _torch_side(dl, old, changes):
+# %% ../../nbs/02b_base.loaders.ipynb #fa110005
+def torch_side(
+    dl:DataLoader, # The loader that it is for
+    old, # That of another loader
+    changes:dict=None, # Options that are not those of `old`; None: all are
+): # As fastai's `DataLoader.fake_l`
     "What torch's loader takes for `dl`: the options of `old`, but for those in `changes`"
-    return _FakeLoader(dl, **{k:changes.get(k, getattr(old, k)) for k in _torch_options})
+    return _FakeLoader(dl, **{k:(changes or {}).get(k, getattr(old, k)) for k in _torch_options})
 
 # %% ../../nbs/02b_base.loaders.ipynb #f631cb84
 def _of_its_own(o, dl, res):
@@ -44,7 +49,7 @@ def copied(
     res.__dict__.update({k:_of_its_own(v, dl, res) for k,v in dl.__dict__.items()})
     for k,v in changes.items():
         if k not in ('num_workers','persistent_workers','pin_memory_device'): setattr(res, k, _as_pipeline(k, v))
-    res.fake_l = _torch_side(res, dl.fake_l, changes)
+    res.fake_l = torch_side(res, dl.fake_l, changes)
     return res
 
 # %% ../../nbs/02b_base.loaders.ipynb #8de7b30c

@@ -11,7 +11,7 @@ __all__ = ['rank_sizes', 'rank_items', 'ranked']
 import functools, itertools, random, zlib
 from fractions import Fraction
 from fastai.basics import *
-from fastai.data.load import _FakeLoader
+from ..base.loaders import torch_side
 from .messages import from_first
 
 # %% ../../nbs/26a_train.ranks.ipynb #d2898ced
@@ -149,15 +149,9 @@ def ranked(
                          "Use fastai's `DataLoader` over a dataset with `len`, with `bs`.")
     res = object.__new__(ranked_class(type(dl)))
     res.__dict__.update(dl.__dict__)
-    res.fake_l = _fake_loader(res, dl.fake_l)
+    res.fake_l = torch_side(res, dl.fake_l)
     _set_rank(res, ifnone(rank, rank_distrib()), ifnone(world, max(1, num_distrib())))
     return res
-
-# %% ../../nbs/26a_train.ranks.ipynb #83126a25
-def _fake_loader(dl, old):
-    "What torch's loader takes for `dl`, with the options of `old`"
-    return _FakeLoader(dl, old.pin_memory, old.num_workers, old.timeout,
-                       persistent_workers=old.persistent_workers, pin_memory_device=old.pin_memory_device)
 
 # %% ../../nbs/26a_train.ranks.ipynb #0c2973e2
 @patch
